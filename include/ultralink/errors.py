@@ -1,0 +1,101 @@
+"""The errors of UltraLink, sorted by what mends them.
+
+The module imports nothing, so a Dag file may name these classes in a retry policy at no cost.
+Every message says what happened, where (file, field, row or URL) and what a person can do.
+"""
+
+
+class UltraLinkError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class PermanentError(UltraLinkError):
+    """No retry can mend it; a person has to change something first."""
+
+
+class TransientError(UltraLinkError):
+    """The same call may succeed later; the caller has already retried nearby."""
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+class RecipeError(PermanentError):
+    """A recipe or model file is missing, or has a wrong key, type or value (file and field named)."""
+
+
+class PromptError(PermanentError):
+    """A prompt file is missing, or lacks a prompt or a placeholder (file and field named)."""
+
+
+# --- store ------------------------------------------------------------------------------------
+
+
+class SchemaMismatch(PermanentError):
+    """A part was written by another schema version, or is not a part of that stage at all."""
+
+
+class PartMissing(PermanentError):
+    """A stage's input part is not in the store."""
+
+
+class StoreReadOnly(PermanentError):
+    """The store refuses writes."""
+
+
+class StoreFull(TransientError):
+    """No space left for a part or the journal; nothing half-written is left behind."""
+
+
+# --- Wikipedia --------------------------------------------------------------------------------
+
+
+class SelectionEmpty(PermanentError):
+    """The category, title list or dump has no article at all."""
+
+
+class NothingNew(UltraLinkError):
+    """Earlier nights have taken every article of the source: this night has nothing to do."""
+
+
+class DumpError(PermanentError):
+    """The dump is missing, truncated or not a MediaWiki export."""
+
+
+class WikiRefused(PermanentError):
+    """The wiki answers, but will not serve this request however often it is sent."""
+
+
+class WikiUnreachable(TransientError):
+    """The wiki is down, lagging or limiting, and stayed so through the nearby retries."""
+
+
+# --- teacher ----------------------------------------------------------------------------------
+
+
+class KeyRejected(PermanentError):
+    """The teacher endpoint has no key, or refuses it."""
+
+
+class ModelUnknown(PermanentError):
+    """The teacher endpoint, or the model file, does not know the model."""
+
+
+class RequestRefused(PermanentError):
+    """The teacher endpoint refuses this one request for good (a 4xx that is not about load)."""
+
+
+class ContextOverflow(RequestRefused):
+    """The prompt and the answer's allowance do not fit the model's context."""
+
+
+class BudgetExceeded(PermanentError):
+    """The run's budget in USD or tokens has no room for the next call."""
+
+
+class TeacherUnavailable(TransientError):
+    """The teacher endpoint failed, limited or timed out through all nearby retries."""
+
+
+class AnswerInvalid(UltraLinkError):
+    """The teacher's answers kept breaking their schema; costs one row, never a shard."""

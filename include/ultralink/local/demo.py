@@ -1,0 +1,176 @@
+"""The demo: one night of one language on a real Airflow, followed to its end and shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from ultralink.local.processes import LocalError
+from ultralink.local.rest import AirflowApi
+from ultralink.local.settings import LocalSettings
+from ultralink.schemas import SAMPLES
+from ultralink.stages.statistics import Statistics, read_statistics
+from ultralink.store import Store
+
+_POLL_S = 1.0
+_REGISTER_TIMEOUT_S = 90
+_LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One language and date on a running Airflow."""
+
+    api: AirflowApi
+    settings: LocalSettings
+    console: Console
+    language: str
+    date: str
+
+    @property
+    def dag_id(self) -> str:
+        return f"ultralink_{self.language}"
+
+    def run(self) -> str:
+        """Trigger the night, wait for it with progress, return the run's id. Raises LocalError if it fails."""
+        self._wait_for_dag()
+        self.api.pause(self.dag_id, paused=False)
+        try:
+            run_id = self.api.trigger(self.dag_id, self.date, {})
+            self.console.print(f"Run [bold]{run_id}[/] of [bold]{self.dag_id}[/], partition {self.date}")
+            state = self._follow(run_id)
+        finally:
+            self.api.pause(self.dag_id, paused=True)  # a later `make up` must not start spending by itself
+        if state != "success":
+            raise LocalError(self._failure(run_id))
+        return run_id
+
+    def show(self, run_id: str) -> None:
+        """Print the night's figures, one dialogue, and where the Parquet files are."""
+        store = Store.at(self.settings.store)
+        statistics = read_statistics(store, self.language, self.date)
+        if statistics is None:
+            raise LocalError("The run ended well, but published nothing: see the log of its publish task.")
+        self.console.print(_table(statistics, _paid(statistics, run_id)))
+        _print_dialogue(self.console, store, statistics)
+        self.console.print("\n[bold]Parquet files[/]")
+        for stage, path in statistics.outputs.items():
+            self.console.print(f"  {stage:<18}{path}", soft_wrap=True, highlight=False)
+
+    def _wait_for_dag(self) -> None:
+        deadline = time.monotonic() + _REGISTER_TIMEOUT_S
+        while not self.api.has_dag(self.dag_id):
+            if time.monotonic() > deadline:
+                errors = "\n".join(self.api.import_errors()) or "no import error"
+                raise LocalError(f"Airflow has no Dag {self.dag_id}; its import errors:\n{errors}")
+            time.sleep(_POLL_S)
+
+    def _follow(self, run_id: str) -> str:
+        """Print a line whenever a task changes, until the run ends. Returns the run's final state."""
+        started, shown = time.monotonic(), ""
+        while True:
+            state = self.api.run_state(self.dag_id, run_id)
+            line = self._progress(run_id)
+            if line != shown:
+                self.console.print(f"  {time.monotonic() - started:5.0f} s  {line}", highlight=False)
+                shown = line
+            if state in {"success", "failed"}:
+                return state
+            time.sleep(_POLL_S)
+
+    def _progress(self, run_id: str) -> str:
+        states: dict[str, Counter[str]] = {}
+        for task in self.api.tasks(self.dag_id, run_id):
+            states.setdefault(task.task_id.rpartition(".")[2], Counter())[task.state] += 1
+        order = [name for name in ("select", "extract", "generate", "publish") if name in states]
+        return "   ".join(f"{name} {_summary(states[name])}" for name in order)
+
+    def _failure(self, run_id: str) -> str:
+        failed = [task for task in self.api.tasks(self.dag_id, run_id) if task.state == "failed"]
+        if not failed:
+            return f"The run {run_id} failed."
+        first = failed[0]
+        pattern = f"dag_id={self.dag_id}/run_id={run_id}/task_id={first.task_id}/**/attempt={first.try_number}.log"
+        log = next(iter(sorted((self.settings.home / "logs").glob(pattern))), None)
+        tail = "" if log is None else f"\nIts log, {log}, ends with:\n{_tail(log)}"
+        return f"{len(failed)} tasks failed, first {first.task_id}[{first.map_index}].{tail}"
+
+
+def _summary(states: Counter[str]) -> str:
+    total = states.total()
+    done = states["success"]
+    others = [f"{count} {state}" for state, count in sorted(states.items()) if state not in {"success", "waiting"}]
+    return f"{done}/{total}" + (f" ({', '.join(others)})" if others else "")
+
+
+def _tail(log: Path) -> str:
+    """The last events of a task log, which Airflow keeps as JSON lines."""
+    lines = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event.get("level") in {"error", "critical", "warning"}:
+            lines.append(str(event.get("event")))
+    return "\n".join(lines[-_LOG_LINES:])
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What one run paid for, out of all that the night's answers cost."""
+
+    calls: int
+    cost_usd: float
+
+
+def _paid(statistics: Statistics, run_id: str) -> Paid:
+    ledger = pd.read_parquet(statistics.outputs["ledger"])
+    mine = ledger[ledger["run"] == run_id]
+    return Paid(int(mine["calls"].sum()), float(mine["cost_usd"].sum()))
+
+
+def _table(statistics: Statistics, paid: Paid) -> Table:
+    offline = any("not an LLM" in model for model in statistics.models)
+    table = Table(title=f"{statistics.language} · {statistics.date}", show_header=False, title_justify="left")
+    table.add_column("what", style="bold")
+    table.add_column("figure", justify="right")
+    table.add_row("articles", f"{statistics.articles:,}")
+    table.add_row("passages", f"{statistics.passages:,}")
+    table.add_row("dialogues", f"{statistics.dialogues:,}")
+    table.add_row("turns", f"{statistics.turns:,}")
+    table.add_section()
+    for reason, count in statistics.rejects.items():
+        table.add_row(f"reject: {reason}", f"{count:,}")
+    table.add_section()
+    table.add_row("teacher", ", ".join(statistics.models))
+    table.add_row("calls", f"{statistics.calls:,}")
+    table.add_row("prompt tokens", f"{statistics.prompt_tokens:,}")
+    table.add_row("  of them cached", f"{statistics.cached_tokens:,}")
+    table.add_row("completion tokens", f"{statistics.completion_tokens:,}")
+    cost = "unknown" if statistics.cost_usd is None else f"${statistics.cost_usd:.4f}"
+    table.add_row("cost", cost + (" (the offline teacher is free)" if offline else ""))
+    table.add_row("paid in this run", f"{paid.calls:,} calls, ${paid.cost_usd:.4f}")
+    return table
+
+
+def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
+    part = store.part(SAMPLES, statistics.language, statistics.date)
+    sample = next(part.rows(), None)
+    if sample is None:
+        return
+    source, teacher = sample["source"], sample["teacher"]
+    console.print(f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, {source['licence']}")
+    console.print(f"[dim]{escape(source['url'])} · {escape(teacher['model'])}[/]")
+    for message in sample["messages"]:
+        mark, style = ("?", "bold cyan") if message["role"] == "user" else ("·", "default")
+        console.print(Padding(f"[{style}]{mark} {escape(message['content'])}[/]", (0, 2)), highlight=False)

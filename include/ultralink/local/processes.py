@@ -1,0 +1,127 @@
+"""The processes of the local Airflow: started together, awaited, stopped to the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+from ultralink.local.settings import ROOT, LocalSettings
+
+_READY_TIMEOUT_S = 240
+_STOP_TIMEOUT_S = 20
+_COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
+
+
+class LocalError(Exception):
+    """The local Airflow cannot be started or used; the message says why and what to do."""
+
+
+def running(home: Path) -> list[psutil.Process]:
+    """All live processes that belong to the Airflow at ``home``, this one and its parents excepted."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("ULTRALINK_LOCAL_HOME") == str(home)
+            if mine and process.pid not in own and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def refuse_if_running(home: Path) -> None:
+    """Raise LocalError where an Airflow already runs from ``home``."""
+    if running(home):
+        raise LocalError(f"An Airflow is already running from {home}. Use its UI, or stop it with: make down")
+
+
+def start(settings: LocalSettings) -> str | None:
+    """Start Airflow (and the offline teacher when no key is set), and wait until it is healthy.
+
+    Returns the offline teacher's base URL, or None. Raises LocalError with the log's path.
+    """
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    teacher_url = _start_teacher(settings) if settings.offline else None
+    environment = settings.environment(teacher_url)
+    _run_airflow(environment, logs, "db", "migrate")
+    _run_airflow(environment, logs, "pools", "import", str(ROOT / "include" / "pools.json"))
+    for component in _COMPONENTS:
+        _spawn([sys.executable, "-m", "airflow", component], environment, logs / f"{component}.log")
+    _wait_until_healthy(settings)
+    return teacher_url
+
+
+def stop(home: Path) -> int:
+    """Stop every process of the Airflow at ``home``: TERM, then KILL for what stays. Returns how many."""
+    members = running(home)
+    for process in members:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while running(home) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    while left := running(home):  # a dying parent may have started a child in between
+        for process in left:
+            _signal(process, signal.SIGKILL)
+        time.sleep(0.1)
+    return len(members)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _spawn(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that a Ctrl-C at the terminal reaches only us."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+
+
+def _run_airflow(environment: dict[str, str], logs: Path, *arguments: str) -> None:
+    log = logs / "setup.log"
+    code = _spawn([sys.executable, "-m", "airflow", *arguments], environment, log).wait()
+    if code:
+        raise LocalError(f"`airflow {' '.join(arguments)}` failed with exit code {code}; see {log}")
+
+
+def _start_teacher(settings: LocalSettings) -> str:
+    port_file = settings.home / "teacher.port"
+    port_file.unlink(missing_ok=True)
+    environment = {**os.environ, "ULTRALINK_LOCAL_HOME": str(settings.home), "PYTHONPATH": str(ROOT / "include")}
+    log = settings.home / "logs" / "offline-teacher.log"
+    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port", "0", "--port-file", str(port_file)]
+    process = _spawn(command, environment, log)
+    deadline = time.monotonic() + 30
+    while not port_file.exists() or not port_file.read_text().strip():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LocalError(f"The offline teacher did not start; see {log}")
+        time.sleep(0.05)
+    return f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
+
+
+def _wait_until_healthy(settings: LocalSettings) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{settings.url}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310
+                health = json.load(answer)
+            if all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+                return
+        except (OSError, ValueError, KeyError):
+            pass
+        time.sleep(0.3)
+    raise LocalError(f"Airflow was not healthy after {_READY_TIMEOUT_S} s; see the logs in {settings.home / 'logs'}")

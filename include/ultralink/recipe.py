@@ -1,0 +1,346 @@
+"""The recipe: every setting of one language, read from include/languages/<code>.yaml and validated."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ultralink.errors import PermanentError, RecipeError
+
+INCLUDE = Path(__file__).resolve().parents[1]
+LANGUAGES = INCLUDE / "languages"
+LONGEST_PATTERN = 20_000
+
+_FRAGMENT = re.compile(r"\{([a-z_]+)\}")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenBounds(Section):
+    """Inclusive bounds in cl100k_base tokens."""
+
+    min: int = Field(ge=0)
+    max: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TokenBounds:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+# --- Wikipedia --------------------------------------------------------------------------------
+
+
+class DumpSource(Section):
+    """A MediaWiki XML export (plain, .bz2 or multistream .bz2 with ``index``); relative to include/."""
+
+    path: str
+    index: str | None = None
+
+    @field_validator("path", "index")
+    @classmethod
+    def _from_include(cls, value: str | None) -> str | None:
+        if value is None or "://" in value:
+            return value
+        return str(INCLUDE / value)
+
+
+class CategoryWalk(Section):
+    """Articles of a category and of its subcategories down to ``depth`` (0: the category itself)."""
+
+    kind: Literal["category"]
+    category: str = Field(min_length=1)
+    depth: int = Field(default=2, ge=0, le=8)
+
+
+class TitleList(Section):
+    """Articles named one by one."""
+
+    kind: Literal["titles"]
+    titles: list[str] = Field(min_length=1)
+
+
+class RandomDraw(Section):
+    """A seeded draw from all articles of the wiki."""
+
+    kind: Literal["random"]
+
+
+Selection = Annotated[CategoryWalk | TitleList | RandomDraw, Field(discriminator="kind")]
+
+
+class ApiSource(Section):
+    """The wiki's Action API, asked politely (Wikimedia's etiquette: contact, maxlag, few at a time)."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    contact: str = Field(min_length=5, description="e-mail or URL, sent in the user agent")
+    selection: Selection
+    requests_per_second: float = Field(default=5, gt=0)
+    concurrency: int = Field(default=4, ge=1, le=32)
+    maxlag: int | None = 5
+    timeout_s: float = Field(default=30, gt=0)
+
+
+class Cleaning(Section):
+    """What this wiki's markup looks like, in its own words (titles and names are compared casefolded)."""
+
+    drop_sections: list[str] = Field(description="left out with their subsections: see also, references …")
+    disambiguation_templates: list[str] = Field(description="template names; * stands for anything")
+    stub_templates: list[str] = Field(description="template names; * stands for anything")
+    list_title: str = Field(description="regular expression: a title that matches is a list page")
+    file_namespaces: list[str]
+    category_namespaces: list[str]
+    template_namespaces: list[str] = ["Template"]
+    inline_templates: dict[str, str] = Field(
+        default={}, description="templates that leave text: name -> that text, {1} {2} … are the arguments"
+    )
+
+    @field_validator("list_title")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class Wikipedia(Section):
+    """Where articles come from, how many a night, and how they are cut."""
+
+    source: Literal["dump", "api"]
+    articles_per_night: int = Field(ge=1)
+    seed: int = 0
+    licence: str = "CC BY-SA 4.0"
+    article_url: str = Field(pattern=r"^https?://.*\{title\}", description="page URL with {title}")
+    simplify_chinese: bool = False
+    min_language_score: Share = 0.8
+    document_tokens: TokenBounds = TokenBounds(min=1000, max=10000)
+    passage_tokens: TokenBounds = TokenBounds(min=1000, max=2000)
+    cleaning: Cleaning
+    dump: DumpSource | None = None
+    api: ApiSource | None = None
+
+    @model_validator(mode="after")
+    def _source_described(self) -> Wikipedia:
+        if getattr(self, self.source) is None:
+            raise ValueError(f"source is {self.source!r} but there is no section {self.source!r}")
+        return self
+
+
+# --- text, teacher, dialogue, gates -------------------------------------------------------------
+
+
+class TextRules(Section):
+    """What sentences of this language look like, for splitting and for the gates.
+
+    Patterns are regular expressions; ``{name}`` in one stands for ``fragments[name]``.
+    """
+
+    detector_labels: list[str] = Field(min_length=1, description="langdetect labels that mean this language")
+    abbreviations: list[str] = Field(description="words before a full stop that do not end a sentence")
+    fragments: dict[str, str] = Field(default={}, description="named parts of the patterns below")
+    leaks: list[str] = Field(description="'according to the text' and its kin")
+    dangling_openings: list[str] = Field(description="an opening that points outside the question")
+    second_questions: list[str] = Field(default=[], description="'..., and also, what ...'")
+    meta_openings: list[str] = Field(default=[], description="'Here is a deeper question:', 'Answer:'")
+    refusals: list[str] = Field(description="refusal boilerplate")
+
+    @field_validator("detector_labels")
+    @classmethod
+    def _known_to_the_detector(cls, values: list[str]) -> list[str]:
+        known = _detector_labels()
+        if unknown := [value for value in values if value not in known]:
+            raise ValueError(f"langdetect has no label {unknown[0]!r}; it has {', '.join(known)}")
+        return values
+
+    @field_validator("leaks", "dangling_openings", "second_questions", "meta_openings", "refusals")
+    @classmethod
+    def _complete(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        fragments = info.data.get("fragments", {})
+        return [_expand(value, fragments) for value in values]
+
+
+@cache
+def _detector_labels() -> list[str]:
+    """langdetect's profiles by name, found without importing the package: Dags are parsed often."""
+    package = find_spec("langdetect")
+    folders = package.submodule_search_locations if package else None
+    return sorted(path.name for folder in folders or [] for path in Path(folder, "profiles").iterdir())
+
+
+def _expand(pattern: str, fragments: Mapping[str, str]) -> str:
+    """``pattern`` with its fragments filled in; it compiles."""
+    expanded = pattern
+    while found := _FRAGMENT.search(expanded):
+        if found[1] not in fragments:
+            raise ValueError(f"{pattern!r} names an unknown fragment {found[1]!r}")
+        if len(expanded) > LONGEST_PATTERN:
+            raise ValueError(f"{pattern!r} grows beyond {LONGEST_PATTERN} characters: a circle of fragments")
+        expanded = expanded[: found.start()] + f"(?:{fragments[found[1]]})" + expanded[found.end() :]
+    try:
+        re.compile(expanded, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return expanded
+
+
+class Teacher(Section):
+    """The model that writes, how it samples, and how hard it is driven."""
+
+    conn_id: str = "openai_default"
+    model: str = Field(min_length=1)
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    question_max_tokens: int = Field(default=256, ge=16)
+    answer_max_tokens: int = Field(default=1024, ge=16)
+    expected_answer_tokens: int = Field(default=300, ge=1, description="per call, for the price of a dry run")
+    context_tokens: int | None = Field(default=None, gt=0, description="null: the model's own, models.yaml")
+    concurrency: int = Field(default=32, ge=1, description="dialogues in flight per shard")
+    timeout_s: float = Field(default=120, gt=0)
+    tolerated_failures: Share = Field(default=0.01, description="share of rows that may stay unanswered")
+
+
+class Dialogue(Section):
+    """The turn loop of the paper (section 2.1.2): stop with p, doubled each turn; depth or width."""
+
+    stop_probability: float = Field(default=0.1, gt=0, le=1)
+    depth_share: Share = 0.5
+    new_attempts: int = Field(default=2, ge=0, le=5, description="after a gate failed, before the reject")
+
+
+class Gates(Section):
+    """Thresholds of the deterministic gates."""
+
+    question_tokens: TokenBounds = TokenBounds(min=5, max=100)
+    answer_tokens: TokenBounds = TokenBounds(min=20, max=1200)
+    min_language_score: Share = 0.8
+    max_repetition: Share = Field(default=0.3, description="share of words in repeated word 4-grams")
+    max_copied: Share = Field(default=0.8, description="share of the answer copied in long runs")
+
+
+class Judge(Section):
+    """The judge gate: is each answer grounded in the passage?"""
+
+    sampling_rate: Share = Field(default=1.0, description="share of dialogues that are judged")
+    min_grounded: Share = Field(default=1.0, description="least share of grounded answers; under it: reject")
+    model: str | None = Field(default=None, description="default: the teacher's")
+    max_tokens: int = Field(default=512, ge=16)
+
+
+class Budget(Section):
+    """A hard cap per run; null means none."""
+
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+
+
+class Recipe(Section):
+    """Everything that makes one language's dataset."""
+
+    language: str = Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]+)*$")
+    name: str
+    owner: str = "ultralink"
+    schedule: str = Field(description="cron expression")
+    timezone: str = "UTC"
+    start_date: str = Field(default="2026-11-01", pattern=r"^\d{4}-\d{2}-\d{2}$")
+    shards: int = Field(default=4, ge=1, le=256)
+    wikipedia: Wikipedia
+    text: TextRules
+    teacher: Teacher
+    dialogue: Dialogue = Dialogue()
+    gates: Gates = Gates()
+    judge: Judge = Judge()
+    budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.wikipedia.passage_tokens.min * 2 > self.wikipedia.passage_tokens.max + 1:
+            raise ValueError(
+                "wikipedia.passage_tokens: max must be at least twice min, or some texts cannot be cut"
+            )
+        return self
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+def read_yaml(
+    path: Path, model: type[Model], error: type[PermanentError], overlay: dict[str, object]
+) -> Model:
+    """Read ``path`` as ``model``; every mistake becomes an ``error`` that names file and field.
+
+    ``overlay`` holds dotted fields that replace the file's (``{"wikipedia.source": "api"}``).
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{path}: cannot be read: {problem}") from problem
+    except yaml.YAMLError as problem:
+        raise error(f"{path}: not valid YAML: {problem}") from problem
+    if not isinstance(loaded, dict):
+        raise error(f"{path}: must hold a mapping, found {type(loaded).__name__}")
+    for dotted, value in overlay.items():
+        section = loaded
+        *parents, field = dotted.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[field] = value
+    try:
+        return model.model_validate(loaded)
+    except ValidationError as problem:
+        raise error(f"{path}: " + "; ".join(_explain(problem))) from None
+
+
+def _explain(problem: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(str(step) for step in mistake['loc']) or '(whole file)'}: {mistake['msg']}"
+        for mistake in problem.errors()
+    ]
+
+
+def configured_languages(folder: Path = LANGUAGES) -> list[str]:
+    """Codes of all languages that have a recipe file, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_recipe(language: str, folder: Path = LANGUAGES) -> Recipe:
+    """The recipe of ``language``; ``WIKI_SOURCE`` in the environment (``dump``, ``api``) wins over the file.
+
+    Raises RecipeError naming the file and the field.
+    """
+    path = folder / f"{language}.yaml"
+    if not path.is_file():
+        known = ", ".join(configured_languages(folder)) or "none"
+        raise RecipeError(f"{path}: no recipe for language {language!r}; configured: {known}")
+    source = os.environ.get("WIKI_SOURCE")
+    recipe = read_yaml(path, Recipe, RecipeError, {"wikipedia.source": source} if source else {})
+    if recipe.language != language:
+        raise RecipeError(f"{path}: language: is {recipe.language!r}, but the file is named {language!r}")
+    return recipe

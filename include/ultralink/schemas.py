@@ -1,0 +1,149 @@
+"""The Parquet schema of every stage, each with a version that a part carries and a reader checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name in the store, its schema, and the version that changes when either changes meaning."""
+
+    name: str
+    version: int
+    schema: pa.Schema
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+SOURCE = pa.struct(
+    [
+        _required("kind", pa.string()),
+        _required("page_id", pa.int64()),
+        pa.field("revision_id", pa.int64()),
+        _required("title", pa.string()),
+        _required("url", pa.string()),
+        _required("licence", pa.string()),
+        pa.field("fetched", _TIME),
+        pa.field("categories", pa.list_(pa.string())),
+        pa.field("passage_id", pa.string()),
+        pa.field("passage_start", pa.int64()),
+        pa.field("passage_end", pa.int64()),
+        pa.field("passage", pa.string()),
+    ]
+)
+
+TEACHER = pa.struct(
+    [
+        _required("model", pa.string()),
+        _required("requested_model", pa.string()),
+        _required("prompts", pa.string()),
+        _required("temperature", pa.float64()),
+        _required("top_p", pa.float64()),
+        _required("asks", pa.int64()),
+        _required("prompt_tokens", pa.int64()),
+        _required("cached_tokens", pa.int64()),
+        _required("completion_tokens", pa.int64()),
+        pa.field("cost_usd", pa.float64()),
+    ]
+)
+
+MESSAGES = pa.list_(pa.struct([_required("role", pa.string()), _required("content", pa.string())]))
+
+SELECTION = Stage(
+    "selection",
+    1,
+    pa.schema(
+        [
+            _required("position", pa.int64()),
+            _required("page_id", pa.int64()),
+            _required("title", pa.string()),
+            pa.field("revision_id", pa.int64()),
+        ]
+    ),
+)
+
+ARTICLES = Stage(
+    "articles",
+    1,
+    pa.schema(
+        [
+            _required("page_id", pa.int64()),
+            _required("revision_id", pa.int64()),
+            _required("title", pa.string()),
+            _required("url", pa.string()),
+            _required("licence", pa.string()),
+            _required("fetched", _TIME),
+            _required("text", pa.string()),
+            _required("tokens", pa.int64()),
+            _required("language_score", pa.float64()),
+            _required("categories", pa.list_(pa.string())),
+        ]
+    ),
+)
+
+PASSAGES = Stage(
+    "passages",
+    1,
+    pa.schema(
+        [
+            _required("id", pa.string()),
+            _required("page_id", pa.int64()),
+            _required("revision_id", pa.int64()),
+            _required("title", pa.string()),
+            _required("url", pa.string()),
+            _required("licence", pa.string()),
+            _required("fetched", _TIME),
+            _required("categories", pa.list_(pa.string())),
+            _required("language_score", pa.float64()),
+            _required("index", pa.int64()),
+            _required("start", pa.int64()),
+            _required("end", pa.int64()),
+            _required("text", pa.string()),
+            _required("tokens", pa.int64()),
+        ]
+    ),
+)
+
+_SAMPLE = pa.schema(
+    [
+        _required("id", pa.string()),
+        _required("language", pa.string()),
+        _required("subset", pa.string()),
+        _required("messages", MESSAGES),
+        _required("source", SOURCE),
+        _required("teacher", TEACHER),
+        _required("scores", pa.map_(pa.string(), pa.float64())),
+        _required("created", _TIME),
+        _required("fingerprint", pa.string()),
+    ]
+)
+
+_REJECT = pa.schema(
+    [
+        _required("id", pa.string()),
+        _required("language", pa.string()),
+        _required("subset", pa.string()),
+        _required("stage", pa.string()),
+        _required("gate", pa.string()),
+        _required("reason", pa.string()),
+        _required("attempts", pa.int64()),
+        _required("messages", MESSAGES),
+        _required("source", SOURCE),
+        pa.field("created", _TIME),
+        _required("fingerprint", pa.string()),
+    ]
+)
+
+DIALOGUES = Stage("dialogues", 1, _SAMPLE)
+ARTICLE_REJECTS = Stage("article_rejects", 1, _REJECT)
+DIALOGUE_REJECTS = Stage("dialogue_rejects", 1, _REJECT)
+SAMPLES = Stage("samples", 1, _SAMPLE)
+REJECTS = Stage("rejects", 1, _REJECT)

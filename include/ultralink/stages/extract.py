@@ -1,0 +1,65 @@
+"""Extract: read the shard's articles from the wiki, clean them, cut them into passages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+
+from ultralink.errors import PartMissing
+from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
+from ultralink.stages.night import Built, Night
+from ultralink.store import fingerprint
+from ultralink.wikipedia.article import TurnedAway
+from ultralink.wikipedia.clean import clean
+from ultralink.wikipedia.rows import article_row, passage_row, turned_away_row
+from ultralink.wikipedia.segment import passages
+from ultralink.wikipedia.selection import selected
+from ultralink.wikipedia.source import open_source, source_settings
+
+
+def extract(night: Night, shard: int) -> Built:
+    """Write the shard's ARTICLES, PASSAGES and ARTICLE_REJECTS; the passages come last and stand for all.
+
+    Raises PartMissing (nothing was selected) and the source's errors.
+    """
+    selection = night.part(SELECTION)
+    stamp = selection.stamp()
+    if stamp is None:
+        raise PartMissing(f"{selection.path}: no such part; run select_articles of this night first")
+    recipe = night.recipe
+    made_by = fingerprint(
+        ARTICLES.version,
+        PASSAGES.version,
+        stamp.digest,
+        (shard, night.shards),
+        source_settings(recipe.wikipedia),
+        recipe.wikipedia.model_dump(mode="json", exclude={"api", "dump", "articles_per_night", "seed"}),
+        recipe.text.model_dump(mode="json", include={"detector_labels", "abbreviations"}),
+    )
+    targets = [night.part(stage, shard) for stage in (PASSAGES, ARTICLES, ARTICLE_REJECTS)]
+    paths = tuple(part.path for part in targets)
+    if kept := night.up_to_date(targets[0], made_by, [selection]):
+        return Built(paths, f"Nothing to do: {kept.rows} passages are up to date")
+
+    chosen = [selected(row) for row in selection.rows(["page_id", "title", "revision_id"])][shard :: night.shards]
+    gates: Counter[str] = Counter()
+    with (
+        targets[0].writer(made_by) as passage_part,
+        targets[1].writer(made_by) as article_part,
+        targets[2].writer(made_by) as reject_part,
+        closing(open_source(recipe)) as source,
+    ):
+        for page in source.pages(chosen):
+            article = page if isinstance(page, TurnedAway) else clean(page, recipe.wikipedia, recipe.text)
+            if isinstance(article, TurnedAway):
+                reject_part.add(turned_away_row(article, recipe, made_by))
+                gates[article.gate] += 1
+                continue
+            article_part.add(article_row(article))
+            for passage in passages(article, recipe.wikipedia.passage_tokens, recipe.text):
+                passage_part.add(passage_row(passage))
+    return Built(
+        paths,
+        f"{len(chosen)} pages: {article_part.count} articles, {passage_part.count} passages, "
+        f"turned away {dict(gates) or 'none'}",
+    )

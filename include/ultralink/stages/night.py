@@ -1,0 +1,77 @@
+"""A night: one run of one language's pipeline over one partition, and when a part of it is up to date."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ultralink.errors import RecipeError
+from ultralink.prompts import PromptBook
+from ultralink.recipe import Recipe
+from ultralink.schemas import Stage
+from ultralink.store import Part, Stamp, Store
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+@dataclass(frozen=True)
+class Night:
+    """What all stages of a run share. ``attempt`` counts Airflow's tries of the task at hand, from 1."""
+
+    recipe: Recipe
+    book: PromptBook
+    store: Store
+    date: str
+    run_id: str
+    articles: int
+    shards: int
+    model: str
+    dry_run: bool = False
+    rebuild: bool = False
+    attempt: int = 1
+
+    def __post_init__(self) -> None:
+        if not _DATE.match(self.date):
+            raise RecipeError(f"partition {self.date!r}: must be a date such as 2026-11-23")
+        if not 1 <= self.shards <= self.recipe.shards:
+            raise RecipeError(
+                f"shards {self.shards}: the recipe of {self.recipe.language!r} allows 1 to {self.recipe.shards}"
+            )
+
+    @property
+    def language(self) -> str:
+        return self.recipe.language
+
+    def part(self, stage: Stage, shard: int = 0) -> Part:
+        """The part of ``stage`` in this night's partition."""
+        return self.store.part(stage, self.language, self.date, shard)
+
+    def parts(self, stage: Stage) -> list[Part]:
+        """The parts of ``stage`` of all shards of this night."""
+        return [self.part(stage, shard) for shard in range(self.shards)]
+
+    def up_to_date(self, part: Part, made_by: str, upstream: list[Part]) -> Stamp | None:
+        """The part's stamp if there is nothing to do.
+
+        The same fingerprint means nothing to do, with two exceptions: a run with ``rebuild``, and a task that
+        a person cleared by itself. The latter is a second attempt that finds its own part in place while
+        no part upstream is newer; a task that was cleared as downstream of another relies on fingerprints.
+        """
+        if self.rebuild:
+            return None
+        stamp = part.stamp()
+        if stamp is None or stamp.fingerprint != made_by:
+            return None
+        if self.attempt > 1:
+            written = part.modified()
+            if all(other.modified() <= written for other in upstream):
+                return None
+        return stamp
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a stage did: the paths it wrote or kept, and one line for the log."""
+
+    outputs: tuple[str, ...]
+    line: str

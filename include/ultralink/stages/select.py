@@ -1,0 +1,45 @@
+"""Select: choose the night's articles, once, so that every later try works on the same slice."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from ultralink.errors import NothingNew
+from ultralink.schemas import SELECTION
+from ultralink.stages.night import Built, Night
+from ultralink.store import fingerprint
+from ultralink.wikipedia.selection import choose, selected, selection_rows
+from ultralink.wikipedia.source import open_source, source_settings
+
+
+def select(night: Night) -> Built:
+    """Write the SELECTION part of the night: at most ``night.articles`` candidates that no other night took.
+
+    A part that was chosen from the same source with the same amount and seed stays, even in a rebuild: the
+    same night is always the same slice. Raises NothingNew, SelectionEmpty, and the source's errors.
+    """
+    part = night.part(SELECTION)
+    wikipedia = night.recipe.wikipedia
+    made_by = fingerprint(SELECTION.version, night.articles, wikipedia.seed, source_settings(wikipedia))
+    kept = part.stamp()
+    if kept is not None and kept.fingerprint == made_by:
+        return Built((part.path,), f"{kept.rows} articles were already chosen for {night.date}")
+    with closing(open_source(night.recipe)) as source:
+        chosen = choose(source.candidates(), _chosen_by_other_nights(night), night.articles, wikipedia.seed)
+    if not chosen:
+        raise NothingNew(
+            f"Earlier nights have taken every article of {wikipedia.source} for {night.language}. "
+            "Widen wikipedia.api.selection, or bring a newer dump."
+        )
+    part.write(selection_rows(chosen), made_by)
+    return Built((part.path,), f"{len(chosen)} articles chosen for {night.date}")
+
+
+def _chosen_by_other_nights(night: Night) -> set[tuple[int, int | None]]:
+    taken = set()
+    for date in night.store.dates(SELECTION, night.language):
+        if date != night.date:
+            for row in night.store.part(SELECTION, night.language, date).rows(["page_id", "title", "revision_id"]):
+                candidate = selected(row)
+                taken.add((candidate.page_id, candidate.revision_id))
+    return taken

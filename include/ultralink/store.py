@@ -1,0 +1,277 @@
+"""The store: computed paths for parts of stages, written whole or not at all, read in batches."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import fsspec
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly
+from ultralink.schemas import Stage
+
+Row = Mapping[str, object]
+
+_ROWS_PER_BATCH = 256
+_STALE_AFTER_S = 24 * 3600  # a temporary file this old belongs to no live attempt
+_KEYS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=str)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a part says of itself. ``fingerprint``: what made it; ``digest``: what is in it."""
+
+    fingerprint: str
+    digest: str
+    rows: int
+
+
+def fingerprint(*made_from: object) -> str:
+    """A stable hash of JSON-like values (pydantic models are passed as ``model_dump(mode="json")``)."""
+    return hashlib.blake2b(_ENCODER.encode(made_from), digest_size=16).hexdigest()
+
+
+@contextlib.contextmanager
+def disk_errors(path: str) -> Iterator[None]:
+    """Turn the operating system's refusals to write ``path`` into typed errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"{path}: no space left; nothing was half-written. Free space, then retry.") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreReadOnly(f"{path}: cannot be written ({error.strerror}). Check the store's mount and owner.") from error
+        raise
+
+
+class Store:
+    """All parts under one root, on any fsspec file system."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
+        self.fs = fs
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(fs, LocalFileSystem)
+
+    @classmethod
+    def at(cls, url: str) -> Store:
+        """Open the store at a local path or any fsspec URL (``memory://…``, ``s3://…``)."""
+        fs, root = fsspec.core.url_to_fs(url)
+        return cls(fs, root)
+
+    def part(self, stage: Stage, language: str, date: str, shard: int = 0) -> Part:
+        """The part of ``stage`` for one partition and shard; the path is computed, nothing is read."""
+        for key in (language, date):
+            if not _KEYS.match(key):
+                raise ValueError(f"{key!r} cannot be part of a path")
+        return Part(self, stage, f"{self.root}/{stage.name}/{language}/{date}/{shard:05d}.parquet")
+
+    def folder(self, *names: str) -> str:
+        """A folder below the root, for what is not a part (journal, roster)."""
+        return "/".join((self.root, *names))
+
+    def dates(self, stage: Stage, language: str) -> list[str]:
+        """Partition dates that have at least one part of ``stage``, sorted."""
+        found = self._glob(f"{self.root}/{stage.name}/{language}/*/*.parquet")
+        return sorted({PurePosixPath(path).parent.name for path in found})
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a small text file whole or not at all."""
+        with self.aside(path) as aside:
+            Path(aside).write_text(text, encoding="utf-8")
+
+    def read_text(self, path: str) -> str | None:
+        """A small text file's content; None where there is no such file."""
+        try:
+            return str(self.fs.cat_file(path).decode("utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def _glob(self, pattern: str) -> list[str]:
+        self.fs.invalidate_cache()
+        return [str(path) for path in self.fs.glob(pattern)]
+
+    @contextlib.contextmanager
+    def aside(self, path: str) -> Iterator[str]:
+        """A local temporary file that becomes ``path`` on success and leaves nothing on failure.
+
+        Local: renamed within the folder, both synced. Elsewhere: uploaded in one piece, because fsspec's
+        own writers would commit a half-written object when an exception closes them.
+        """
+        folder = path.rpartition("/")[0]
+        with disk_errors(path):
+            if self.is_local:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                aside = f"{folder}/.{path.rpartition('/')[2]}.{uuid.uuid4().hex}.tmp"
+            else:
+                handle, aside = tempfile.mkstemp(suffix=".tmp")
+                os.close(handle)
+            try:
+                yield aside
+                if self.is_local:
+                    _sync(aside)
+                    os.replace(aside, path)
+                    _sync(folder)
+                    _sweep(folder)
+                else:
+                    self.fs.put_file(aside, path)
+                    self.fs.invalidate_cache(folder)
+            finally:
+                Path(aside).unlink(missing_ok=True)
+
+
+class PartWriter:
+    """Rows on their way into a part: checked against the schema, a batch at a time."""
+
+    def __init__(self, path: str, stage: Stage, parquet: pq.ParquetWriter) -> None:
+        self.count = 0
+        self._path = path
+        self._schema = stage.schema
+        self._parquet = parquet
+        self._content = hashlib.blake2b(digest_size=16)
+        self._batch: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        """Take one row, a mapping of column to value."""
+        self._batch.append(row)
+        self.count += 1
+        if len(self._batch) == _ROWS_PER_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows taken so far."""
+        if not self._batch:
+            return
+        self._parquet.write_table(self._table())
+        for row in self._batch:
+            self._content.update(_ENCODER.encode(row) + b"\n")
+        self._batch = []
+
+    def digest(self) -> str:
+        """A hash of the rows written so far."""
+        return self._content.hexdigest()
+
+    def _table(self) -> pa.Table:
+        where = f"{self._path}: rows {self.count - len(self._batch)}-{self.count - 1}"
+        try:
+            table = pa.Table.from_pylist(self._batch, schema=self._schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise SchemaMismatch(f"{where} do not fit the schema: {error}") from error
+        for field, column in zip(self._schema, table.columns, strict=True):
+            if not field.nullable and column.null_count:
+                raise SchemaMismatch(f"{where}: column {field.name!r} has nulls")
+        return table
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard of one stage of one partition."""
+
+    store: Store
+    stage: Stage
+    path: str
+
+    def stamp(self) -> Stamp | None:
+        """The part's stamp, or None where there is no part. Raises SchemaMismatch for a foreign file."""
+        try:
+            with self._open() as file:
+                return self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
+        except FileNotFoundError:
+            return None
+
+    def modified(self) -> float:
+        """The file's own time of writing, in seconds (0 where the file system keeps none)."""
+        info = self.store.fs.info(self.path)
+        when = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
+        return float(when.timestamp()) if hasattr(when, "timestamp") else float(when)
+
+    def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, object]]:
+        """All rows in order, a batch of them in memory. Raises PartMissing, SchemaMismatch."""
+        for batch in self.batches(columns):
+            yield from batch.to_pylist(maps_as_pydicts="strict")
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows as record batches. Raises PartMissing, SchemaMismatch."""
+        try:
+            with self._open() as file:
+                self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
+                yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+        except FileNotFoundError:
+            raise PartMissing(
+                f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
+            ) from None
+
+    @contextlib.contextmanager
+    def writer(self, made_by: str) -> Iterator[PartWriter]:
+        """Write rows one by one; the part appears when the block ends well, else nothing does.
+
+        ``made_by`` is the fingerprint. Memory: one batch of rows. Of several writers in one ``with``,
+        the first named commits last. Raises SchemaMismatch (a row does not fit), StoreFull, StoreReadOnly.
+        """
+        with self.store.aside(self.path) as aside, open(aside, "wb") as sink:
+            with pq.ParquetWriter(sink, self.stage.schema, compression="zstd") as parquet:
+                rows = PartWriter(self.path, self.stage, parquet)
+                yield rows
+                rows.flush()
+                stamp = Stamp(made_by, rows.digest(), rows.count)
+                parquet.add_key_value_metadata(self._metadata(stamp))
+
+    def write(self, rows: Iterable[Row], made_by: str) -> Stamp:
+        """Write all ``rows`` as the part, like ``writer``."""
+        with self.writer(made_by) as part:
+            for row in rows:
+                part.add(row)
+        return Stamp(made_by, part.digest(), part.count)
+
+    def _open(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.store.fs.open(self.path, "rb"))
+        except pa.ArrowInvalid as error:
+            raise SchemaMismatch(f"{self.path}: not a complete Parquet file: {error}") from error
+
+    def _metadata(self, stamp: Stamp) -> dict[str, str]:
+        return {
+            "ultralink.stage": self.stage.name,
+            "ultralink.schema_version": str(self.stage.version),
+            "ultralink.fingerprint": stamp.fingerprint,
+            "ultralink.digest": stamp.digest,
+        }
+
+    def _stamp_of(self, metadata: Mapping[bytes, bytes], rows: int) -> Stamp:
+        found = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"ultralink.")}
+        stage, version = found.get("ultralink.stage"), found.get("ultralink.schema_version")
+        if (stage, version) != (self.stage.name, str(self.stage.version)):
+            raise SchemaMismatch(
+                f"{self.path}: holds stage {stage!r} in schema version {version}, this release reads "
+                f"{self.stage.name!r} in version {self.stage.version}; delete the part or run with rebuild"
+            )
+        return Stamp(found["ultralink.fingerprint"], found["ultralink.digest"], rows)
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sweep(folder: str) -> None:
+    """Remove what killed attempts left aside in ``folder`` long ago."""
+    for leftover in Path(folder).glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > _STALE_AFTER_S:
+                leftover.unlink()

@@ -1,0 +1,1 @@
+"""Articles and passages from Wikipedia: two sources (API, dump), one interface."""

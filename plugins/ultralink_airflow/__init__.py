@@ -1,0 +1,1 @@
+"""What of UltraLink only Airflow needs: operators, retry policy, failure note."""

@@ -1,0 +1,44 @@
+"""The failure note: what went wrong and what a person can do, at the end of the task's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseNotifier
+
+from ultralink import errors
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+_KEPT = "Clear the failed task when that is done: all answers paid so far are in the journal and cost nothing again."
+
+_REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
+    (errors.KeyRejected, "Set the key in Admin > Connections > the recipe's teacher.conn_id (password)."),
+    (errors.ModelUnknown, "Correct teacher.model in the recipe, or add the model to include/models.yaml."),
+    (errors.BudgetExceeded, "Raise budget in the recipe, or take fewer articles."),
+    (errors.RecipeError, "Correct the named field of the recipe."),
+    (errors.PromptError, "Correct the named field of the prompt file."),
+    (errors.SelectionEmpty, "Correct wikipedia.api.selection in the recipe, or wikipedia.dump.path."),
+    (errors.DumpError, "Bring the dump again: its download is incomplete, or it is another file."),
+    (errors.WikiRefused, "Read the wiki's answer above; often the contact or a title is wrong."),
+    (errors.WikiUnreachable, "Wait until the wiki answers again."),
+    (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
+    (errors.StoreFull, "Free space on the store."),
+    (errors.StoreReadOnly, "Make the store writable for Airflow's user."),
+    (errors.TeacherUnavailable, "Wait until the endpoint answers again, or lower teacher.concurrency."),
+)
+
+
+class FailureNote(BaseNotifier):
+    """Log a note for the person who finds the failed task."""
+
+    def notify(self, context: Context) -> None:
+        """Write the note into the task's log."""
+        error = context.get("exception")
+        remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), "Read the error above.")
+        task = context["ti"]
+        self.log.error(
+            "FAILED: %s[%s] of %s.\nWhy: %s\nWhat to do: %s %s",
+            task.task_id, task.map_index, task.run_id, error, remedy, _KEPT,
+        )  # fmt: skip

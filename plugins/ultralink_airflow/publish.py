@@ -1,0 +1,38 @@
+"""The operator that publishes a night's samples and tells Airflow that the asset has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from ultralink_airflow.base import StageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+    from ultralink.stages.night import Built, Night
+
+
+class PublishSamplesOperator(StageOperator):
+    """Gather the shards into the partition's samples, rejects, ledger and statistics.
+
+    The asset event carries the figures. A dry run, or a night in which no dialogue passed, is skipped after
+    its figures are logged, so that nothing downstream takes it for data.
+    """
+
+    def build(self, night: Night) -> Built:
+        from ultralink.stages.publish import publish, publish_rehearsal
+
+        if night.dry_run:
+            raise AirflowSkipException(publish_rehearsal(night))
+        self._published = publish(night)
+        return self._published.built
+
+    def execute(self, context: Context) -> None:
+        super().execute(context)
+        statistics = self._published.statistics
+        if not statistics.dialogues:
+            raise AirflowSkipException("No dialogue passed the gates: the rejects say why.")
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = statistics.event()
