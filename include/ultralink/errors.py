@@ -77,6 +77,10 @@ class KeyRejected(PermanentError):
     """The teacher endpoint has no key, or refuses it."""
 
 
+class QuotaExhausted(KeyRejected):
+    """The key is good, but its account has no credit left: waiting does not help."""
+
+
 class ModelUnknown(PermanentError):
     """The teacher endpoint, or the model file, does not know the model."""
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ultralink.teacher import ledger
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -147,3 +149,4 @@ ARTICLE_REJECTS = Stage("article_rejects", 1, _REJECT)
 DIALOGUE_REJECTS = Stage("dialogue_rejects", 1, _REJECT)
 SAMPLES = Stage("samples", 1, _SAMPLE)
 REJECTS = Stage("rejects", 1, _REJECT)
+LEDGER = Stage("ledger", 1, ledger.LEDGER)

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -43,6 +44,13 @@ class Stamp:
 def fingerprint(*made_from: object) -> str:
     """A stable hash of JSON-like values (pydantic models are passed as ``model_dump(mode="json")``)."""
     return hashlib.blake2b(_ENCODER.encode(made_from), digest_size=16).hexdigest()
+
+
+def modified(fs: fsspec.AbstractFileSystem, path: str) -> datetime:
+    """A file's time of writing, UTC, by the file system's own clock. Raises FileNotFoundError."""
+    info = fs.info(path)  # most file systems have no `modified`, but all of them put the time here
+    when = info.get("mtime") or info.get("LastModified") or info.get("created") or info.get("updated") or 0.0
+    return when.astimezone(UTC) if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
 
 
 @contextlib.contextmanager
@@ -192,16 +200,14 @@ class Part:
         except FileNotFoundError:
             return None
 
-    def modified(self) -> float:
-        """The file's own time of writing, in seconds (0 where the file system keeps none)."""
-        info = self.store.fs.info(self.path)
-        when = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
-        return float(when.timestamp()) if hasattr(when, "timestamp") else float(when)
+    def modified(self) -> datetime:
+        """When the part was written, by the file system's own clock."""
+        return modified(self.store.fs, self.path)
 
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, object]]:
         """All rows in order, a batch of them in memory. Raises PartMissing, SchemaMismatch."""
         for batch in self.batches(columns):
-            yield from batch.to_pylist(maps_as_pydicts="strict")
+            yield from batch.to_pylist()
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows as record batches. Raises PartMissing, SchemaMismatch."""

@@ -19,6 +19,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.BudgetExceeded, "Raise budget in the recipe, or take fewer articles."),
     (errors.RecipeError, "Correct the named field of the recipe."),
     (errors.PromptError, "Correct the named field of the prompt file."),
+    (errors.PartMissing, "Clear the task that writes the named part, with its downstream tasks."),
     (errors.SelectionEmpty, "Correct wikipedia.api.selection in the recipe, or wikipedia.dump.path."),
     (errors.DumpError, "Bring the dump again: its download is incomplete, or it is another file."),
     (errors.WikiRefused, "Read the wiki's answer above; often the contact or a title is wrong."),
@@ -26,6 +27,8 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
     (errors.StoreFull, "Free space on the store."),
     (errors.StoreReadOnly, "Make the store writable for Airflow's user."),
+    (errors.RequestRefused, "Read the endpoint's answer above; a sampling setting of the recipe may be wrong."),
+    (errors.AnswerInvalid, "Take a model that keeps to a JSON schema for the judge (judge.model)."),
     (errors.TeacherUnavailable, "Wait until the endpoint answers again, or lower teacher.concurrency."),
 )
 

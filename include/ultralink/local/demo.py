@@ -136,7 +136,7 @@ class Paid:
 def _paid(statistics: Statistics, run_id: str) -> Paid:
     ledger = pd.read_parquet(statistics.outputs["ledger"])
     mine = ledger[ledger["run"] == run_id]
-    return Paid(int(mine["calls"].sum()), float(mine["cost_usd"].sum()))
+    return Paid(int(mine["paid"].sum()), float(mine["cost_usd"].sum()))
 
 
 def _table(statistics: Statistics, paid: Paid) -> Table:

@@ -25,17 +25,40 @@ class LocalError(Exception):
 
 
 def running(home: Path) -> list[psutil.Process]:
-    """All live processes that belong to the Airflow at ``home``, this one and its parents excepted."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    """All live processes that belong to the Airflow at ``home``.
+
+    Every process that we start leads a session of its own, and what it starts stays in that session. (A mark in
+    the environment would not do: Airflow's processes overwrite it with their titles.)
+    """
+    sessions = _sessions(home)
     found = []
     for process in psutil.process_iter():
         try:
-            mine = process.environ().get("ULTRALINK_LOCAL_HOME") == str(home)
-            if mine and process.pid not in own and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
+            session = os.getsid(process.pid)
+            if session in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                if process.pid != session or process.create_time() == sessions[session]:
+                    found.append(process)
+        except (psutil.Error, ProcessLookupError, PermissionError):
             continue
     return found
+
+
+def _sessions(home: Path) -> dict[int, float]:
+    """Session id -> creation time of its first process, for those that may still be alive."""
+    try:
+        noted = (home / "sessions").read_text().split()
+    except FileNotFoundError:
+        return {}
+    sessions = {int(session): float(created) for session, created in zip(noted[::2], noted[1::2], strict=True)}
+    return {session: created for session, created in sessions.items() if not _is_taken_over(session, created)}
+
+
+def _is_taken_over(session: int, created: float) -> bool:
+    """Another process has got the number of a session whose members are all gone."""
+    try:
+        return psutil.Process(session).create_time() != created
+    except psutil.NoSuchProcess:
+        return False
 
 
 def refuse_if_running(home: Path) -> None:
@@ -51,12 +74,13 @@ def start(settings: LocalSettings) -> str | None:
     """
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    (settings.home / "sessions").unlink(missing_ok=True)
     teacher_url = _start_teacher(settings) if settings.offline else None
     environment = settings.environment(teacher_url)
-    _run_airflow(environment, logs, "db", "migrate")
-    _run_airflow(environment, logs, "pools", "import", str(ROOT / "include" / "pools.json"))
+    _run_airflow(settings.home, environment, "db", "migrate")
+    _run_airflow(settings.home, environment, "pools", "import", str(ROOT / "include" / "pools.json"))
     for component in _COMPONENTS:
-        _spawn([sys.executable, "-m", "airflow", component], environment, logs / f"{component}.log")
+        _spawn(settings.home, [sys.executable, "-m", "airflow", component], environment, f"{component}.log")
     _wait_until_healthy(settings)
     return teacher_url
 
@@ -83,32 +107,33 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def _spawn(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, so that a Ctrl-C at the terminal reaches only us."""
-    with log.open("ab") as sink:
-        return subprocess.Popen(
+def _spawn(home: Path, command: list[str], environment: dict[str, str], log: str) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, noted in ``home``; a Ctrl-C at the terminal reaches only us."""
+    with (home / "logs" / log).open("ab") as sink:
+        process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
         )
+    with (home / "sessions").open("a") as noted:
+        noted.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+    return process
 
 
-def _run_airflow(environment: dict[str, str], logs: Path, *arguments: str) -> None:
-    log = logs / "setup.log"
-    code = _spawn([sys.executable, "-m", "airflow", *arguments], environment, log).wait()
+def _run_airflow(home: Path, environment: dict[str, str], *arguments: str) -> None:
+    code = _spawn(home, [sys.executable, "-m", "airflow", *arguments], environment, "setup.log").wait()
     if code:
-        raise LocalError(f"`airflow {' '.join(arguments)}` failed with exit code {code}; see {log}")
+        raise LocalError(f"`airflow {' '.join(arguments)}` failed with exit code {code}; see {home / 'logs' / 'setup.log'}")
 
 
 def _start_teacher(settings: LocalSettings) -> str:
     port_file = settings.home / "teacher.port"
     port_file.unlink(missing_ok=True)
-    environment = {**os.environ, "ULTRALINK_LOCAL_HOME": str(settings.home), "PYTHONPATH": str(ROOT / "include")}
-    log = settings.home / "logs" / "offline-teacher.log"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
     command = [sys.executable, "-m", "ultralink.offline_teacher", "--port", "0", "--port-file", str(port_file)]
-    process = _spawn(command, environment, log)
-    deadline = time.monotonic() + 30
-    while not port_file.exists() or not port_file.read_text().strip():
+    process = _spawn(settings.home, command, environment, "offline-teacher.log")
+    deadline = time.monotonic() + 60
+    while not port_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise LocalError(f"The offline teacher did not start; see {log}")
+            raise LocalError(f"The offline teacher did not start; see {settings.home / 'logs' / 'offline-teacher.log'}")
         time.sleep(0.05)
     return f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
 

@@ -27,43 +27,43 @@ class AirflowApi:
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
         self._token: str | None = None
-        self._token = str(self._call("POST", "/auth/token", {"username": user, "password": password})["access_token"])
+        self._token = str(self.call("POST", "/auth/token", {"username": user, "password": password})["access_token"])
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the Dag processor has registered the Dag."""
         try:
-            self._call("GET", f"/api/v2/dags/{dag_id}")
+            self.call("GET", f"/api/v2/dags/{dag_id}")
         except LocalError:
             return False
         return True
 
     def import_errors(self) -> list[str]:
         """Messages of Dags that did not load."""
-        return [str(error["stack_trace"]) for error in self._call("GET", "/api/v2/importErrors")["import_errors"]]
+        return [str(error["stack_trace"]) for error in self.call("GET", "/api/v2/importErrors")["import_errors"]]
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Pause or unpause a Dag."""
-        self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
 
     def trigger(self, dag_id: str, date: str, params: dict[str, object]) -> str:
         """Start a run for the partition ``date``; returns its id."""
         body = {"logical_date": None, "partition_key": date, "conf": params}
-        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """The run's state: queued, running, success or failed."""
-        return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}")["state"])
+        return str(self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """All task instances of a run."""
         run = urllib.parse.quote(run_id)
-        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
         return [
             TaskState(task["task_id"], task["map_index"], task["state"] or "waiting", task["try_number"])
             for task in found
         ]
 
-    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, list[dict[str, object]]]:
+    def call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, list[dict[str, object]]]:
         request = urllib.request.Request(self._url + path, method=method)  # noqa: S310
         request.add_header("Content-Type", "application/json")
         if self._token:

@@ -99,7 +99,6 @@ class LocalSettings:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW_CONN_OPENAI_DEFAULT": json.dumps(self._connection(teacher_url)),
             "ULTRALINK_STORE": self.store,
-            "ULTRALINK_LOCAL_HOME": str(self.home),  # marks every process that belongs to this Airflow
             "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("include", "plugins")),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "NO_PROXY": "127.0.0.1,localhost",

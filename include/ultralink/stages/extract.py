@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
-
 from ultralink.errors import PartMissing
+from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
 from ultralink.stages.night import Built, Night
 from ultralink.store import fingerprint
-from ultralink.wikipedia.article import TurnedAway
+from ultralink.wikipedia.article import Page, Passage, TurnedAway
 from ultralink.wikipedia.clean import clean
 from ultralink.wikipedia.rows import article_row, passage_row, turned_away_row
 from ultralink.wikipedia.segment import passages
@@ -47,19 +46,29 @@ def extract(night: Night, shard: int) -> Built:
         targets[0].writer(made_by) as passage_part,
         targets[1].writer(made_by) as article_part,
         targets[2].writer(made_by) as reject_part,
-        closing(open_source(recipe)) as source,
+        open_source(recipe) as source,
     ):
         for page in source.pages(chosen):
-            article = page if isinstance(page, TurnedAway) else clean(page, recipe.wikipedia, recipe.text)
-            if isinstance(article, TurnedAway):
-                reject_part.add(turned_away_row(article, recipe, made_by))
-                gates[article.gate] += 1
+            cut = _passages_of(page, recipe)
+            if isinstance(cut, TurnedAway):
+                reject_part.add(turned_away_row(cut, recipe, made_by))
+                gates[cut.gate] += 1
                 continue
-            article_part.add(article_row(article))
-            for passage in passages(article, recipe.wikipedia.passage_tokens, recipe.text):
+            article_part.add(article_row(cut[0].article))
+            for passage in cut:
                 passage_part.add(passage_row(passage))
     return Built(
         paths,
         f"{len(chosen)} pages: {article_part.count} articles, {passage_part.count} passages, "
         f"turned away {dict(gates) or 'none'}",
     )
+
+
+def _passages_of(page: Page | TurnedAway, recipe: Recipe) -> list[Passage] | TurnedAway:
+    """The page's passages, at least one, or the gate that turned it away."""
+    if isinstance(page, TurnedAway):
+        return page
+    article = clean(page, recipe.wikipedia, recipe.text)
+    if isinstance(article, TurnedAway):
+        return article
+    return passages(article, recipe.wikipedia.passage_tokens, recipe.text)

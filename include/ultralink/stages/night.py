@@ -42,6 +42,11 @@ class Night:
     def language(self) -> str:
         return self.recipe.language
 
+    @property
+    def journal_folder(self) -> str:
+        """Where the teacher's answers of this partition are kept, whichever run or shard paid for them."""
+        return self.store.folder("journal", self.language, self.date)
+
     def part(self, stage: Stage, shard: int = 0) -> Part:
         """The part of ``stage`` in this night's partition."""
         return self.store.part(stage, self.language, self.date, shard)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from ultralink.errors import NothingNew
 from ultralink.schemas import SELECTION
 from ultralink.stages.night import Built, Night
@@ -24,7 +22,7 @@ def select(night: Night) -> Built:
     kept = part.stamp()
     if kept is not None and kept.fingerprint == made_by:
         return Built((part.path,), f"{kept.rows} articles were already chosen for {night.date}")
-    with closing(open_source(night.recipe)) as source:
+    with open_source(night.recipe) as source:
         chosen = choose(source.candidates(), _chosen_by_other_nights(night), night.articles, wikipedia.seed)
     if not chosen:
         raise NothingNew(

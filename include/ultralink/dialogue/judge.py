@@ -1,0 +1,87 @@
+"""The judge gate: is each answer grounded in the passage? A quotation that code can find has to prove it."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from ultralink.prompts import defuse
+from ultralink.recipe import Recipe
+from ultralink.tokens import count_tokens
+from ultralink.wikipedia.article import Passage
+
+GATE = "judge"
+QUOTE_TOKENS = 8  # a shorter quotation proves nothing: about six words, or six Chinese characters
+
+_QUOTATION_MARKS = re.compile(r"[\"'`´“”„‟‘’‚‛«»‹›「」『』《》〈〉＂＇]")
+_DASHES = re.compile(r"[-‐‑‒–—―−]")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]")
+
+
+class AnswerVerdict(BaseModel):
+    """What the judge says of one answer, numbered from 1."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: int
+    supported: bool
+    quote: str
+
+
+class Verdicts(BaseModel):
+    """The judge's answer: one verdict for each answer of the dialogue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answers: list[AnswerVerdict]
+
+    def cover(self, turns: int) -> bool:
+        """Whether each of so many answers has one verdict."""
+        return sorted(verdict.answer for verdict in self.answers) == list(range(1, turns + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The share of grounded answers, and the reason code of the worst fault (empty: none)."""
+
+    grounded: float
+    fault: str
+
+
+def is_judged(passage: Passage, recipe: Recipe) -> bool:
+    """Whether the dialogue about ``passage`` is in the sample that the recipe wants judged."""
+    draw = random.Random(f"judge {recipe.language} {passage.id}")
+    return draw.random() < recipe.judge.sampling_rate
+
+
+def judgement(verdicts: Sequence[AnswerVerdict], passage: Passage) -> Judgement:
+    """An answer is grounded if the judge says so and the quotation is in the passage.
+
+    Reason codes: ``ungrounded`` before ``quote_not_in_passage``.
+    """
+    shown = _normalised(defuse(passage.text))
+    faults = [
+        "ungrounded" if not verdict.supported else "quote_not_in_passage"
+        for verdict in verdicts
+        if not verdict.supported or not is_quoted(verdict.quote, shown)
+    ]
+    worst = "ungrounded" if "ungrounded" in faults else next(iter(faults), "")
+    return Judgement(grounded=1 - len(faults) / len(verdicts), fault=worst)
+
+
+def is_quoted(quote: str, normalised_passage: str) -> bool:
+    """Whether ``quote`` is long enough to prove something and, but for marks and spaces, in the passage."""
+    sought = _normalised(quote).strip(" .…。")
+    return count_tokens(sought) >= QUOTE_TOKENS and sought in normalised_passage
+
+
+def _normalised(text: str) -> str:
+    """NFKC and casefolded; quotation marks gone, dashes alike, runs of space as one blank."""
+    # Marks first: NFKC takes an acute accent that stands alone apart into a blank and a combining accent.
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _QUOTATION_MARKS.sub("", text))).casefold()
+    return " ".join(_DASHES.sub("-", text).split())

@@ -1,0 +1,201 @@
+"""Generate: one dialogue per passage of the shard, from the journal where the teacher has answered before."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ultralink.dialogue.converse import converse
+from ultralink.dialogue.outcome import Outcome as Conversation
+from ultralink.dialogue.outcome import TurnedDown
+from ultralink.dialogue.rows import dialogue_row, passage_of, turned_down_row
+from ultralink.errors import PartMissing, TeacherUnavailable, UltraLinkError
+from ultralink.prompts import Step
+from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
+from ultralink.stages.night import Built, Night
+from ultralink.store import Part, fingerprint
+from ultralink.teacher.ask import Ask, Style
+from ultralink.teacher.budget import Budget
+from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.endpoint import Endpoint
+from ultralink.teacher.live import Origin
+from ultralink.teacher.models import load_models
+from ultralink.teacher.program import Outcome, Progress, run_rows
+from ultralink.teacher.request import Sampling
+from ultralink.wikipedia.article import Passage
+
+log = logging.getLogger(__name__)
+
+_SHOWN_FAILURES = 10
+
+
+async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
+    """Write the shard's DIALOGUES and DIALOGUE_REJECTS; the dialogues come last and stand for both.
+
+    Rows that the teacher left unanswered are rejects while they are at most ``teacher.tolerated_failures`` of
+    the shard. Raises PartMissing, and TeacherUnavailable, KeyRejected, ModelUnknown, BudgetExceeded; what was
+    answered until then is in the journal.
+    """
+    work = _Work(night, shard, _model(night, endpoint))
+    stamp = work.passages.stamp()
+    if stamp is None:
+        raise PartMissing(f"{work.passages.path}: no such part; run extract of this shard first")
+    if night.dry_run:
+        return await work.rehearse(stamp.rows)
+    made_by = work.made_by(stamp.digest)
+    dialogues, rejects = night.part(DIALOGUES, shard), night.part(DIALOGUE_REJECTS, shard)
+    paths = (dialogues.path, rejects.path)
+    if kept := night.up_to_date(dialogues, made_by, night.parts(PASSAGES)):
+        return Built(paths, f"Nothing to do: {kept.rows} dialogues are up to date")
+    failures = _Failures(stamp.rows, night.recipe.teacher.tolerated_failures)
+    async with teacher(work.desk(), endpoint) as ask:
+        with dialogues.writer(made_by) as kept_rows, rejects.writer(made_by) as rejected_rows:
+            async with aclosing(work.outcomes(ask, stamp.rows)) as outcomes:
+                async for outcome in outcomes:
+                    conversation = outcome.result or failures.conversation(outcome)
+                    if conversation.dialogue is not None:
+                        row = dialogue_row(conversation.dialogue, night.recipe, work.model, night.book.fingerprint(), made_by)
+                        kept_rows.add(row)
+                    for turned_down in conversation.turned_down:
+                        rejected_rows.add(turned_down_row(turned_down, night.recipe, made_by))
+            failures.check()
+        total = ask.tally.total
+    return Built(
+        paths,
+        f"{stamp.rows} passages: {kept_rows.count} dialogues, {rejected_rows.count} rejects; {total.paid} calls paid, "
+        f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens, ${total.cost_usd:.4f}",
+    )
+
+
+def rehearsal_path(night: Night, shard: int) -> str:
+    """Where a dry run leaves one shard's counts."""
+    return night.store.folder("rehearsals", night.language, night.date, f"{shard:05d}.json")
+
+
+def _model(night: Night, endpoint: Endpoint) -> str:
+    """The connection's model wins over the recipe's, but not over another one that the run was started with."""
+    if endpoint.limits.model and night.model == night.recipe.teacher.model:
+        return endpoint.limits.model
+    return night.model
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One shard's task with its model."""
+
+    night: Night
+    shard: int
+    model: str
+
+    @property
+    def passages(self) -> Part:
+        return self.night.part(PASSAGES, self.shard)
+
+    @property
+    def judge_model(self) -> str:
+        recipe = self.night.recipe
+        return self.model if self.model != recipe.teacher.model else recipe.judge.model or self.model
+
+    def made_by(self, digest: str) -> str:
+        recipe = self.night.recipe
+        return fingerprint(
+            DIALOGUES.version,
+            DIALOGUE_REJECTS.version,
+            digest,
+            (self.model, self.judge_model),
+            self.night.book.fingerprint(),
+            recipe.teacher.model_dump(include={"temperature", "top_p", "question_max_tokens", "answer_max_tokens", "context_tokens"}),
+            *(section.model_dump(mode="json") for section in (recipe.dialogue, recipe.gates, recipe.judge, recipe.text)),
+        )  # fmt: skip
+
+    def desk(self) -> Desk:
+        recipe, store = self.night.recipe, self.night.store
+        return Desk(
+            fs=store.fs,
+            journal_folder=self.night.journal_folder,
+            writer=f"{self.shard:05d}-{secrets.token_hex(6)}",
+            origin=Origin(self.night.run_id, self.shard),
+            cards=load_models(),
+            style=self._style(recipe.teacher.answer_max_tokens),
+            steps={
+                **{step: self._style(recipe.teacher.question_max_tokens) for step in Step if step.startswith("question")},
+                Step.JUDGE: Style(self.judge_model, Sampling(temperature=0, max_tokens=recipe.judge.max_tokens)),
+            },
+            budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.night.shards),
+            roster_folder=store.folder("roster"),
+        )  # fmt: skip
+
+    def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[Passage, Conversation], None]:
+        """Each passage's conversation, in order."""
+        recipe, book = self.night.recipe, self.night.book
+        card = ask.cards.find(self.model)
+        context = recipe.teacher.context_tokens or (card and card.context_tokens)
+
+        async def program(passage: Passage, ask: Ask) -> Conversation:
+            return await converse(passage, ask, book, recipe, context)
+
+        return run_rows(
+            program, self._rows(), ask, concurrency=recipe.teacher.concurrency, progress=Progress(rows)
+        )
+
+    async def rehearse(self, rows: int) -> Built:
+        """Count and price every ask of the shard; nobody is called."""
+        async with rehearsal(self.desk(), self.night.recipe.teacher.expected_answer_tokens) as ask:
+            async with aclosing(self.outcomes(ask, rows)) as outcomes:
+                async for _ in outcomes:
+                    pass
+            total = ask.tally.total
+        path = rehearsal_path(self.night, self.shard)
+        counts = {
+            "calls": total.paid, "free": total.replayed, "tokens": total.prompt_tokens + total.completion_tokens,
+            "cost_usd": total.cost_usd, "unpriced": total.unpriced,
+        }  # fmt: skip
+        self.night.store.write_text(path, json.dumps(counts))
+        return Built((path,), f"Dry run, {rows} passages with {self.model}: {counts}")
+
+    def _style(self, max_tokens: int) -> Style:
+        teacher = self.night.recipe.teacher
+        return Style(self.model, Sampling(teacher.temperature, teacher.top_p, max_tokens))
+
+    def _rows(self) -> Iterator[Passage]:
+        return (passage_of(row) for row in self.passages.rows())
+
+
+class _Failures:
+    """Rows that came to no end: each a reject, unless they are too many."""
+
+    def __init__(self, rows: int, tolerated: float) -> None:
+        self._rows = rows
+        self._tolerated = tolerated
+        self._failed = 0
+        self._unanswered: list[UltraLinkError] = []
+        self._last: UltraLinkError | None = None
+
+    def conversation(self, outcome: Outcome[Passage, Conversation]) -> Conversation:
+        """The failed row as one that was turned down."""
+        error = outcome.error
+        if error is None:
+            raise AssertionError("an outcome has a result or an error")
+        self._failed += 1
+        self._last = error
+        if isinstance(error, TeacherUnavailable):
+            self._unanswered.append(error)
+        if self._failed <= _SHOWN_FAILURES:
+            log.warning("Passage %s: %s", outcome.row.id, error)
+        reason = type(error).__name__
+        return Conversation(None, (TurnedDown(outcome.row, "teacher", reason, 1, (), None),))
+
+    def check(self) -> None:
+        """Raise where too many rows were left unanswered, or no row came to an end at all."""
+        unanswered = len(self._unanswered)
+        if unanswered > self._tolerated * self._rows:
+            raise TeacherUnavailable(
+                f"{unanswered} of {self._rows} rows stayed unanswered; the rest is in the journal. "
+                f"Last: {self._unanswered[-1]}"
+            )
+        if self._last is not None and self._failed == self._rows:
+            raise self._last

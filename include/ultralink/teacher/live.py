@@ -1,0 +1,148 @@
+"""Answers from the endpoint: paid for within the budget, journaled, in the form that the server understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ultralink.teacher.budget import Hold, Purse, estimate_prompt_tokens
+from ultralink.teacher.client import Call, FormRefused, Reply, TeacherClient
+from ultralink.teacher.journal import Journal
+from ultralink.teacher.record import Record, Usage
+from ultralink.teacher.request import Form, Request
+from ultralink.teacher.structured import holds_object
+from ultralink.tokens import count_tokens
+
+FORMS = (Form.JSON_SCHEMA, Form.JSON_OBJECT, Form.INSTRUCTED)
+STRIKES = (
+    2  # answers without any object, before the first with one, that show that the server ignores the schema
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which run and which shard of it an answer was paid by."""
+
+    run: str
+    shard: int
+
+
+class Forms:
+    """What one model's server makes of a schema, learned from its answers.
+
+    Nothing of this is in a request's key, so a replay finds what was paid for under any form.
+    """
+
+    def __init__(self) -> None:
+        self._best = 0  # index into FORMS
+        self._proven = False
+        self._strikes = 0
+
+    @property
+    def candidates(self) -> tuple[Form, ...]:
+        """The forms to try, in order."""
+        return FORMS[self._best :]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The first candidate never brought an object yet."""
+        return not self._proven
+
+    def saw(self, form: Form, reply: Reply) -> None:
+        """Learn from an answer to a request that was put in ``form``."""
+        position = FORMS.index(form)
+        if holds_object(reply.text):
+            if not self._proven or position < self._best:
+                self._best, self._proven = position, True
+        elif form is not Form.INSTRUCTED and not self._proven and reply.finish_reason == "stop":
+            self._strikes += 1
+            if self._strikes >= STRIKES:
+                self._best = len(FORMS) - 1  # who ignores one response_format ignores the other
+
+
+class Live:
+    """The source that asks the endpoint."""
+
+    rehearses = False
+
+    def __init__(self, client: TeacherClient, journal: Journal, purse: Purse, origin: Origin) -> None:
+        self._client, self._journal, self._purse, self._origin = client, journal, purse, origin
+        self._forms: dict[str, Forms] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Calls on the wire now."""
+        return self._client.in_flight
+
+    async def answer(self, request: Request, step: str) -> Record:
+        """Ask, journal, return. Raises what ``TeacherClient.call`` and ``Journal.put`` raise."""
+        prompt_tokens = (
+            estimate_prompt_tokens(request) if self._client.counts_tokens or self._purse.counts else 0
+        )
+        hold = await self._purse.reserve(request.model, Usage(prompt_tokens, 0, request.sampling.max_tokens))
+        try:
+            reply = await self._call(request, prompt_tokens, hold)
+        finally:
+            hold.drop()  # does nothing once settled
+        record = self._record(request, step, reply)
+        await self._journal.put(record)
+        return record
+
+    def stop(self) -> None:
+        """Send nothing more; calls on the wire may finish."""
+        self._client.stop()
+
+    async def _call(self, request: Request, prompt_tokens: int, hold: Hold) -> Reply:
+        tokens = prompt_tokens + request.sampling.max_tokens
+        if request.schema is None:
+            call = Call(request.body(), request.model, tokens, Form.INSTRUCTED, False)
+            reply = await self._client.call(call, hold)
+        else:
+            reply = await self._structured(request, tokens, hold)
+        if reply.usage is None:
+            reply = _counted(request, reply)
+        assert reply.usage is not None
+        hold.settle(reply.usage, reply.lost)
+        return reply
+
+    async def _structured(self, request: Request, tokens: int, hold: Hold) -> Reply:
+        forms = self._forms.setdefault(request.model, Forms())
+        refusal: FormRefused | None = None
+        for form in forms.candidates:
+            call = Call(request.body(form), request.model, tokens, form, forms.is_doubtful)
+            try:
+                reply = await self._client.call(call, hold)
+            except FormRefused as error:
+                refusal = error
+                continue
+            forms.saw(form, reply)
+            return reply
+        assert refusal is not None
+        raise refusal
+
+    def _record(self, request: Request, step: str, reply: Reply) -> Record:
+        assert reply.usage is not None
+        return Record(
+            key=request.key,
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+            model=request.model,
+            served=reply.served,
+            usage=reply.usage,
+            latency_s=round(reply.latency_s, 4),
+            created=datetime.now(UTC).isoformat(timespec="microseconds"),
+            run=self._origin.run,
+            shard=self._origin.shard,
+            step=step,
+            tries=reply.tries,
+            limited=reply.limited,
+            lost=reply.lost,
+        )
+
+
+def _counted(request: Request, reply: Reply) -> Reply:
+    # Some local servers send no usage: cl100k_base is then the best guess there is.
+    from dataclasses import replace
+
+    usage = Usage(estimate_prompt_tokens(request), 0, count_tokens(reply.text))
+    return replace(reply, usage=usage)

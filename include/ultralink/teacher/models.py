@@ -1,0 +1,72 @@
+"""What is known of a model: context size and price, from include/models.yaml or a user's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ultralink.errors import RecipeError
+from ultralink.recipe import INCLUDE, read_yaml
+
+MODELS_FILE = INCLUDE / "models.yaml"
+
+
+class Prices(BaseModel):
+    """USD per million tokens. ``cached``: prompt tokens that the provider read from its cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: float = Field(ge=0)
+    cached: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+    def cost(self, prompt: int, cached: int, completion: int) -> float:
+        """USD for a call; ``cached`` tokens are part of ``prompt``."""
+        return (
+            (prompt - cached) * self.prompt + cached * self.cached + completion * self.completion
+        ) / 1_000_000
+
+
+class ModelCard(BaseModel):
+    """One model: how many tokens prompt and answer may have together, and what they cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context_tokens: int = Field(gt=0)
+    usd_per_million_tokens: Prices
+
+
+class _ModelFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: dict[str, ModelCard]
+
+
+class ModelCards:
+    """All known models, found by name."""
+
+    def __init__(self, cards: Mapping[str, ModelCard]) -> None:
+        self._cards = dict(cards)
+
+    def find(self, model: str) -> ModelCard | None:
+        """The card named ``model``, else of the longest name that ``model`` extends by ``-``; else None.
+
+        So the dated snapshot ``gpt-4o-mini-2024-07-18`` has the card of ``gpt-4o-mini``, not of ``gpt-4o``.
+        """
+        if model in self._cards:
+            return self._cards[model]
+        prefixes = [name for name in self._cards if model.startswith(f"{name}-")]
+        return self._cards[max(prefixes, key=len)] if prefixes else None
+
+
+def load_models(*own: Path) -> ModelCards:
+    """The bundled file, then the user's ``own`` files; a later file replaces a model of the same name.
+
+    Raises RecipeError naming file and field.
+    """
+    cards: dict[str, ModelCard] = {}
+    for path in (MODELS_FILE, *own):
+        cards.update(read_yaml(path, _ModelFile, RecipeError, {}).models)
+    return ModelCards(cards)

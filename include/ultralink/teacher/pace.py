@@ -1,0 +1,200 @@
+"""How fast to ask: token buckets for limits that are known, and a pace that learns one that is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+WINDOW_S = 1.0
+WINDOW_REQUESTS = 20  # a window stays open for so many; after LONG_WINDOW_S for no longer than it is in doubt
+LONG_WINDOW_S = 30.0
+VOLLEY = 20  # requests sent one after the other; when VOLLEY_429S of them meet a 429, the rate is cut at once
+VOLLEY_429S = 18
+TOLERATED_SHARE = 0.02
+TOLERATED_429S = 1.0
+NOISE_REQUESTS = 20  # fewer say nothing about noise
+MAX_NOISE = 0.6
+RAMP_FROM = 200.0  # requests per second at the start, doubled every RAMP_S: a limit shows after few 429s
+RAMP_S = 0.1
+RAMP_TO = 20_000.0
+BACK_OFF = 0.97  # of the rate that was let through
+GROWTH = 0.01  # after a cut, doubled with each clean window
+MAX_GROWTH = 1.0
+FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
+
+
+class Bucket:
+    """Lets through ``rate`` units per second on average, and ``burst`` at once."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate, self.burst = rate, burst
+        self._level, self._at = burst, now
+
+    def delay(self, amount: float, now: float) -> float:
+        """Seconds until ``amount`` may go. More than a burst may go when the bucket is full."""
+        self._fill(now)
+        return max(0.0, min(amount, self.burst) - self._level) / self.rate
+
+    def take(self, amount: float, now: float) -> None:
+        """Let ``amount`` go; a negative amount comes back."""
+        self._fill(now)
+        self._level = min(self.burst, self._level - amount)
+
+    def set_rate(self, rate: float, burst: float, now: float) -> None:
+        """From now on another rate."""
+        self._fill(now)
+        self.rate, self.burst = rate, burst
+        self._level = min(self._level, burst)
+
+    def _fill(self, now: float) -> None:
+        if now > self._at:
+            self._level = min(self.burst, self._level + (now - self._at) * self.rate)
+            self._at = now
+
+
+@dataclass(slots=True)
+class Window:
+    """Requests sent in one stretch of time, and how many of them met a 429."""
+
+    opened: float
+    sent: int = 0
+    limited: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.limited / self.sent
+
+    @property
+    def is_plain(self) -> bool:
+        """Few requests, but what they say is beyond doubt."""
+        return self.sent > 0 and (self.limited == 0 or self.share > 0.5)
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Where a sent request is counted."""
+
+    window: Window
+    volley: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The last cut: the rate before it, and the share of 429s that called for it."""
+
+    rate: float | None
+    share: float
+
+
+class Pace:
+    """Requests per second, steered by the share of 429s among the requests of a window.
+
+    A share that vanishes when the rate falls is the provider's limit: the rate stays just under what is let
+    through, and probes upward. A share that stays at a lower rate has nothing to do with load: it is noise, is
+    subtracted from then on, and the cut is taken back; should the share rise again at once, it was the limit
+    after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet counts as
+    let through, for a 429 comes at once.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.noise = 0.0
+        self._on_trial = False  # the noise was only just assumed
+        self._ramp_started: float | None = now
+        self._window, self._volley = Window(now), Window(now)
+        self._growth = GROWTH
+        self._cut: Cut | None = None
+        self._bucket: Bucket | None = None
+        self._set(RAMP_FROM, now)
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second that may be sent; None: as many as there are."""
+        return None if self._bucket is None else self._bucket.rate
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next request may go."""
+        if self._ramp_started is not None:
+            self._ramp(self._ramp_started, now)
+        window, age = self._window, now - self._window.opened
+        if age >= WINDOW_S and (window.sent >= WINDOW_REQUESTS or (age >= LONG_WINDOW_S and window.is_plain)):
+            self._close(window, now)
+        return 0.0 if self._bucket is None else self._bucket.delay(1, now)
+
+    def send(self, now: float) -> Ticket:
+        """A request goes out; keep the ticket for ``limited``."""
+        if self._volley.sent >= VOLLEY:
+            self._volley = Window(now)
+        self._window.sent += 1
+        self._volley.sent += 1
+        if self._bucket is not None:
+            self._bucket.take(1, now)
+        return Ticket(self._window, self._volley)
+
+    def limited(self, ticket: Ticket, now: float) -> None:
+        """The request of ``ticket`` met a 429."""
+        ticket.window.limited += 1
+        ticket.volley.limited += 1
+        if ticket.window is self._window and ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
+            self._slow_down(ticket.volley, now)
+
+    def _ramp(self, started: float, now: float) -> None:
+        rate = RAMP_FROM * 2 ** min((now - started) / RAMP_S, 20)
+        if rate > RAMP_TO:
+            self._ramp_started = None
+        self._set(None if rate > RAMP_TO else rate, now)
+
+    def _close(self, window: Window, now: float) -> None:
+        surplus = window.limited - self.noise * window.sent
+        chance = 3 * sqrt(self.noise * (1 - self.noise) * window.sent)
+        if surplus <= TOLERATED_429S + TOLERATED_SHARE * window.sent + chance:
+            self._speed_up(window, now)
+        elif self._on_trial:
+            self.noise = 0.0
+            self._slow_down(window, now)
+            self._cut = None  # not the same assumption twice in a row
+        elif self._is_noise(window):
+            assert self._cut is not None
+            self.noise, self._on_trial = window.share, True
+            self._set(self._cut.rate, now)
+            self._cut, self._window, self._volley = None, Window(now), Window(now)
+        else:
+            self._slow_down(window, now)
+
+    def _is_noise(self, window: Window) -> bool:
+        if self._cut is None or window.sent < NOISE_REQUESTS or window.share > MAX_NOISE:
+            return False
+        return abs(window.share - self._cut.share) <= 2 * sqrt(
+            window.share * (1 - window.share) / window.sent
+        )
+
+    def _slow_down(self, seen: Window, now: float) -> None:
+        rate = self.rate
+        let_through = (seen.sent - seen.limited + 1) / max(now - seen.opened, 0.001)
+        lower = BACK_OFF * let_through / (1 - self.noise)
+        self._cut = Cut(None if self._ramp_started is not None else rate, seen.share)
+        self._ramp_started, self._on_trial = None, False
+        self._set(max(FLOOR, lower if rate is None else min(lower, rate * BACK_OFF)), now)
+        self._growth = GROWTH
+        self._window, self._volley = Window(now), Window(now)
+
+    def _speed_up(self, window: Window, now: float) -> None:
+        if window.share + 2 * sqrt(self.noise * (1 - self.noise) / window.sent) < self.noise:
+            self.noise = window.share
+        self._cut, self._on_trial = None, False
+        self._window = Window(now)
+        rate = self.rate
+        if rate is None:
+            return
+        if window.sent / (now - window.opened) < rate / 2:  # the rate holds nobody back any more
+            self._set(None, now)
+        else:
+            self._set(rate * (1 + self._growth), now)
+            self._growth = min(MAX_GROWTH, self._growth * 2)
+
+    def _set(self, rate: float | None, now: float) -> None:
+        if rate is None:
+            self._bucket = None
+        elif self._bucket is None:
+            self._bucket = Bucket(rate, max(1.0, rate * 0.02), now)
+        else:
+            self._bucket.set_rate(rate, max(1.0, rate * 0.02), now)

@@ -1,0 +1,42 @@
+"""A dry run's source: every ask counted and priced, nobody called, nothing written."""
+
+from __future__ import annotations
+
+from ultralink.teacher.budget import estimate_prompt_tokens
+from ultralink.teacher.record import Record, Usage
+from ultralink.teacher.request import Request
+
+WORD = " answer"  # one token of cl100k_base
+
+
+class Rehearsal:
+    """Answers each ask by a stand-in of ``expected_answer_tokens``, which is an assumption of the recipe.
+
+    The stand-in is that long, so that later prompts which quote it are counted at their likely length.
+    """
+
+    rehearses = True
+    in_flight = 0
+
+    def __init__(self, expected_answer_tokens: int) -> None:
+        self._tokens = expected_answer_tokens
+
+    async def answer(self, request: Request, step: str) -> Record:
+        """A record that is never journaled."""
+        tokens = min(self._tokens, request.sampling.max_tokens)
+        return Record(
+            key=request.key,
+            text=WORD.lstrip() + WORD * (tokens - 1),
+            finish_reason="stop",
+            model=request.model,
+            served=request.model,
+            usage=Usage(estimate_prompt_tokens(request), 0, tokens),
+            latency_s=0.0,
+            created="1970-01-01T00:00:00.000000+00:00",
+            run="",
+            shard=0,
+            step=step,
+        )
+
+    def stop(self) -> None:
+        """Nothing is under way."""

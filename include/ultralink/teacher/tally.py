@@ -1,0 +1,68 @@
+"""Live counters of one task attempt, for its log lines and its ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, fields
+
+from ultralink.teacher.record import Record
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one step asked of one model. ``cost_usd`` counts only calls made now, at known prices."""
+
+    asks: int = 0
+    replayed: int = 0
+    paid: int = 0
+    reasked: int = 0
+    tries: int = 0
+    limited: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+
+    def add(self, other: Counts) -> None:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+class Tally:
+    """Counts by (step, model)."""
+
+    def __init__(self) -> None:
+        self.steps: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
+
+    def asked(self, step: str, model: str, reasked: bool) -> None:
+        """An ask came in; ``reasked``: because an answer was invalid."""
+        counts = self.steps[step, model]
+        counts.asks += 1
+        counts.reasked += reasked
+
+    def replayed(self, step: str, model: str) -> None:
+        """It was in the journal, or was under way already."""
+        self.steps[step, model].replayed += 1
+
+    def paid(self, step: str, record: Record, cost_usd: float | None) -> None:
+        """It was answered anew (or in a rehearsal: would be)."""
+        counts, usage = self.steps[step, record.model], record.usage
+        counts.paid += 1
+        counts.tries += record.tries
+        counts.limited += record.limited
+        counts.prompt_tokens += usage.prompt
+        counts.cached_tokens += usage.cached
+        counts.completion_tokens += usage.completion
+        if cost_usd is None:
+            counts.unpriced += 1
+        else:
+            counts.cost_usd += cost_usd * (1 + record.lost)
+
+    @property
+    def total(self) -> Counts:
+        """The sum over steps and models."""
+        total = Counts()
+        for counts in self.steps.values():
+            total.add(counts)
+        return total

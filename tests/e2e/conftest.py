@@ -1,0 +1,85 @@
+"""A real Airflow (scheduler, Dag processor, API server, triggerer) and a slow offline teacher, for one module."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ultralink.local.processes import start, stop
+from ultralink.local.rest import AirflowApi
+from ultralink.local.settings import ROOT, LocalSettings, Secrets, free_port
+from ultralink.store import Store
+from waiting import wait_for
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An offline teacher that the test started and can ask for its counts."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def stats(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
+            return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Live:
+    """The running system as a test sees it."""
+
+    api: AirflowApi
+    settings: LocalSettings
+    store: Store
+    teacher: Teacher
+
+    def run(self, language: str, date: str, **params: object) -> str:
+        """Start a run with the offline model."""
+        return self.api.trigger(f"ultralink_{language}", date, {"model": "offline-teacher", **params})
+
+    def finish(self, language: str, run_id: str) -> str:
+        """Wait for the run's end and return its state."""
+        dag_id = f"ultralink_{language}"
+        wait_for(lambda: self.api.run_state(dag_id, run_id) in {"success", "failed"}, 300)
+        return self.api.run_state(dag_id, run_id)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
+    port_file = tmp_path_factory.mktemp("teacher") / "port"
+    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file), "--latency", "0.4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        wait_for(port_file.exists, 30)
+        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def live(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    home = tmp_path_factory.mktemp("airflow")
+    settings = LocalSettings(
+        home, str(home / "store"), f"sqlite:///{home}/airflow.db?timeout=60", free_port(), scheduled=False
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "any-key")
+        patch.setenv("OPENAI_BASE_URL", teacher.url)
+        for name in ("AIRFLOW__CORE__UNIT_TEST_MODE", "AIRFLOW_HOME"):
+            patch.delenv(name, raising=False)
+        try:
+            start(settings)
+            api = AirflowApi(settings.url, "admin", Secrets.of(home).password)
+            for language in ("zh", "fr", "es"):
+                wait_for(lambda code=language: api.has_dag(f"ultralink_{code}"), 90)
+                api.pause(f"ultralink_{language}", paused=False)
+            yield Live(api, settings, Store.at(settings.store), teacher)
+        finally:
+            stop(home)
