@@ -20,7 +20,9 @@ MAX_TOKENS = 512
 
 def prompts(rows: int) -> Iterator[str]:
     """One prompt per row."""
-    return (f"Row {row}: write two sentences about item number {row} of the catalogue." for row in range(rows))
+    return (
+        f"Row {row}: write two sentences about item number {row} of the catalogue." for row in range(rows)
+    )
 
 
 async def pump(call: Callable[[str], Awaitable[str]], rows: int, in_flight: int) -> int:
@@ -63,7 +65,11 @@ async def run_aiohttp(url: str, rows: int, in_flight: int, _folder: Path) -> tup
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=in_flight)) as session:
 
         async def call(prompt: str) -> str:
-            body = {"model": "mock", "messages": [{"role": "user", "content": prompt}], "max_tokens": MAX_TOKENS}
+            body = {
+                "model": "mock",
+                "messages": [{"role": "user", "content": prompt}],
+                "max_tokens": MAX_TOKENS,
+            }
             async with session.post(f"{url}/chat/completions", json=body) as response:
                 response.raise_for_status()
                 text: str = (await response.json())["choices"][0]["message"]["content"]
@@ -128,7 +134,12 @@ def main() -> None:
     else:
         kept, seconds = asyncio.run(work)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    result = {"kept": kept, "seconds": seconds, "cpu_s": used.ru_utime + used.ru_stime, "peak_kb": used.ru_maxrss}
+    result = {
+        "kept": kept,
+        "seconds": seconds,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "peak_kb": used.ru_maxrss,
+    }
     print(json.dumps(result))
 
 

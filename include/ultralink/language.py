@@ -96,7 +96,7 @@ _SHARED = {"Latin", "Cyrillic", "Arabic", "Devanagari"}
 _SOLID = {"Han", "Kana", "Thai"}  # written without spaces: a character is the unit, not a word
 
 _NO_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|<[^<>\n]{1,200}>|\S*://\S+|\bwww\.\S+|\S+@\S+\.\S+", re.DOTALL
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|<[^<>\n]{1,200}>|\b[A-Za-z]{2,12}://\S+|\bwww\.\S+|\b[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]+", re.DOTALL
 )
 _QUOTED = re.compile(
     r"«[^«»\n]{1,60}»|“[^“”\n]{1,60}”|\"[^\"\n]{1,60}\"|《[^《》\n]{1,60}》|「[^「」\n]{1,60}」|[(（][^()（）\n]{1,60}[)）]"

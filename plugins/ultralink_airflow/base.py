@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
@@ -62,10 +62,15 @@ class StageOperator(BaseOperator, ABC):
         try:
             built = self.build(night)
         except NothingNew as reason:
-            raise AirflowSkipException(str(reason)) from reason
+            self.skip(str(reason))
         for path in built.outputs:
             self.log.info("Output: %s", path)
         self.log.info("%s", built.line)
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the task as skipped, with the reason in its log."""
+        self.log.info("%s", reason)
+        raise AirflowSkipException(reason)
 
     def night(self, context: Context) -> Night:
         """The night of the run that ``context`` belongs to, with the trigger form's choices."""

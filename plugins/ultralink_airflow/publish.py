@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowSkipException
-
 from ultralink_airflow.base import StageOperator
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ class PublishSamplesOperator(StageOperator):
         from ultralink.stages.publish import publish, publish_rehearsal
 
         if night.dry_run:
-            raise AirflowSkipException(publish_rehearsal(night))
+            self.skip(publish_rehearsal(night))
         self._published = publish(night)
         return self._published.built
 
@@ -33,6 +31,6 @@ class PublishSamplesOperator(StageOperator):
         super().execute(context)
         statistics = self._published.statistics
         if not statistics.dialogues:
-            raise AirflowSkipException("No dialogue passed the gates: the rejects say why.")
+            self.skip("No dialogue passed the gates: the rejects say why.")
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = statistics.event()

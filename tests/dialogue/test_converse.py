@@ -21,7 +21,9 @@ from ultralink.tokens import count_tokens
 from ultralink.wikipedia.article import Passage
 
 LEAK = "According to the text, why was a dry-stone wall so common in the uplands of northern England?"
-LEAKED_ANSWER = "The text says that walls were common there, for stone was plentiful everywhere and wood was scarce."
+LEAKED_ANSWER = (
+    "The text says that walls stood on all the hills, as stone was there to be had and wood was scarce."
+)
 
 
 def hold(teacher: Teacher, about: Passage, recipe: Recipe, context_tokens: int | None = None) -> Outcome:

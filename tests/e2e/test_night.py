@@ -155,7 +155,7 @@ def test_a_dry_run_prices_all_and_calls_nobody(live: Live) -> None:
     assert not written(live, "dialogues", "fr", "2026-12-01")
     states = {task.task_id: task.state for task in live.api.tasks("ultralink_fr", run_id)}
     assert states["publish.publish"] == "skipped"
-    assert "calls" in logs(live, run_id, "publish.publish")
+    assert "calls to pay for, 0 answers already in the journal" in logs(live, run_id, "publish.publish")
 
 
 def test_two_nights_at_once_take_different_articles(live: Live) -> None:

@@ -11,6 +11,7 @@ from ultralink.gates.turn import Turn, clip
 from ultralink.recipe import TextRules
 
 REFUSAL_REACH = 200  # boilerplate opens an answer; later, "I cannot" is somebody's quoted words
+QUESTION_REACH = 1000  # what is longer is too long anyway, and these patterns take quadratic time
 
 
 def leaks(turn: Turn, rules: TextRules) -> list[Finding]:
@@ -30,7 +31,7 @@ def dangling_opening(question: Turn, rules: TextRules) -> list[Finding]:
 
 def second_questions(question: Turn, rules: TextRules) -> list[Finding]:
     """A second question told by its words: '..., and also, what ...'"""
-    return _first(Gate.SEVERAL_QUESTIONS, rules.second_questions, [question.unquoted], anywhere=True)
+    return _first(Gate.SEVERAL_QUESTIONS, rules.second_questions, [question.unquoted[:QUESTION_REACH]], anywhere=True)
 
 
 def refusals(answer: Turn, rules: TextRules) -> list[Finding]:

@@ -21,6 +21,7 @@ from ultralink.teacher.tally import Tally
 Model = TypeVar("Model", bound=BaseModel)
 Model_co = TypeVar("Model_co", bound=BaseModel, covariant=True)
 
+DEFAULT_SAMPLING = Sampling()
 REASKS = 2  # after an answer that does not fit its schema
 DRAIN_S = 30.0
 
@@ -45,7 +46,7 @@ class Style:
     """Which model answers, and how it samples."""
 
     model: str
-    sampling: Sampling = Sampling()
+    sampling: Sampling = DEFAULT_SAMPLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +121,20 @@ class Ask:
         wanted = answer_schema(schema)
         conversation = tuple(messages)
         records: list[Record] = []
-        for _ in range(1 + REASKS):
-            record = await self._record(
-                self._request(step, conversation, wanted, attempt), step, len(records)
-            )
+        while True:
+            record = await self._record(self._request(step, conversation, wanted, attempt), step)
             records.append(record)
             if self._is_rehearsed(record):
                 return self._structured(stand_in(schema, record.text), records)
             found = fit(record.text, schema, record.finish_reason)
             if isinstance(found, Fit):
                 return self._structured(found.value, records)
+            if len(records) > REASKS:
+                raise AnswerInvalid(
+                    f"step {step!r}: {len(records)} answers did not fit {wanted.name}; the last: {found.reason}"
+                )
+            self.tally.reasked(step, record.model)
             conversation = (*messages, *correction(record.text, found, wanted))
-        raise AnswerInvalid(
-            f"step {step!r}: {len(records)} answers did not fit {wanted.name}; the last: {found.reason}"
-        )
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
         """Begin nothing new, and let what is on the wire reach the journal, for ``grace_s`` at most."""
@@ -157,8 +158,8 @@ class Ask:
         style = self.steps.get(step, self.style)
         return Request(style.model, tuple(messages), style.sampling, schema, attempt)
 
-    async def _record(self, request: Request, step: str, reasks: int = 0) -> Record:
-        self.tally.asked(step, request.model, reasks > 0)
+    async def _record(self, request: Request, step: str) -> Record:
+        self.tally.asked(step, request.model)
         found = await self.journal.get(request.key)
         if found is not None:
             self.tally.replayed(step, request.model)
@@ -196,8 +197,8 @@ class Ask:
         )
 
     def _cost(self, record: Record) -> float | None:
-        card = self.cards.find(record.model)
-        return None if card is None else cost(record.usage, card.usd_per_million_tokens).usd
+        prices = self.cards.prices(record.model)
+        return None if prices is None else cost(record.usage, prices).usd
 
     def _is_rehearsed(self, record: Record) -> bool:
         return self.source.rehearses and record.key not in self.journal

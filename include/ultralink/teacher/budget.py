@@ -38,6 +38,9 @@ class Budget:
         return self.usd is None and self.tokens is None
 
 
+NO_BUDGET = Budget()
+
+
 @dataclass(slots=True)
 class Spending:
     """USD and tokens, spent or set aside."""
@@ -122,8 +125,8 @@ class Purse:
         card = self._cards.find(model)
         if card is None and self._budget.usd is not None:
             raise ModelUnknown(
-                f"a budget of {self._budget.usd:g} USD is set, but include/models.yaml has no price for model "
-                f"{model!r}: add it there or in your own model file, or set a budget in tokens"
+                f"a budget of {self._budget.usd:g} USD is set, but include/models.yaml has no price for "
+                f"model {model!r}: add it there or in your own model file, or set a budget in tokens"
             )
         return None if card is None else card.usd_per_million_tokens
 
@@ -150,8 +153,8 @@ class Purse:
             caps.append(f"{self.spent.tokens:.0f} of {self._budget.tokens} tokens")
         need = f"{worst.usd:.4f} USD, {worst.tokens:.0f} tokens"
         return (
-            f"the budget of this shard has no room for the next call: spent {' and '.join(caps)}, the call may "
-            f"need {need}. Raise the recipe's budget and clear the task: what was paid for is in the journal"
+            f"the budget of this shard has no room for the next call: spent {' and '.join(caps)}, and the "
+            f"call may need {need}. Raise the recipe's budget and clear the task: what was paid for is kept"
         )
 
 

@@ -1,4 +1,4 @@
-"""Calls to the endpoint over one aiohttp session: limited, retried on the spot, failed at once where hopeless."""
+"""Calls to the endpoint: limited, retried on the spot, failed at once where no retry can help."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def _read(body: bytes, model: str, latency_s: float) -> Reply | Fault:
         text=(message.refusal if refused else message.content) or "",
         finish_reason="refusal" if refused else choice.finish_reason or "stop",
         served=completion.model or model,
-        usage=usage and _usage(usage),
+        usage=None if usage is None else _usage(usage),
         latency_s=latency_s,
     )
 

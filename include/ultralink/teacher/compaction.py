@@ -1,4 +1,4 @@
-"""Merging the journal's segments: many small ones become one, compressed, and no answer is lost on the way."""
+"""Merging the journal's segments: many become one, compressed, and no answer is lost on the way."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Compaction:
 def merge(store: Storage, spare: Log, quiet_s: float) -> Compaction:
     """Merge the segments that may be taken; ``spare`` is the caller's own log.
 
-    The merged segment appears whole before the first of its sources goes, so at every moment each line is in
-    at least one segment; a line found in two is one line. Killed in the middle, it leaves a state that the next
-    one finishes. Two at once: one gives up, or both write the same lines.
+    The merged segment appears whole before the first of its sources goes, so at every moment each line is
+    in at least one segment; a line found in two is one line. Killed in the middle, it leaves a state that the
+    next one finishes. Two at once: one gives up, or both write the same lines.
     """
     with typed_errors("journal compaction"):
         sources = store.claim(spare, quiet_s)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import fsspec
 
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.budget import Budget, Purse, Spending, cost
+from ultralink.teacher.budget import NO_BUDGET, Budget, Purse, Spending, cost
 from ultralink.teacher.client import TeacherClient
 from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.journal import Journal
@@ -25,8 +25,8 @@ from ultralink.teacher.roster import Roster
 class Desk:
     """All that one shard's task needs to ask the teacher.
 
-    ``journal_folder`` is the partition's; ``roster_folder`` is one for the whole store, or None where no other
-    task uses the endpoint. ``budget`` is this shard's part (``Budget.share``).
+    ``journal_folder`` is the partition's; ``roster_folder`` is one for the whole store, or None where no
+    other task uses the endpoint. ``budget`` is this shard's part (``Budget.share``).
     """
 
     fs: fsspec.AbstractFileSystem
@@ -36,7 +36,7 @@ class Desk:
     cards: ModelCards
     style: Style
     steps: Mapping[str, Style] = field(default_factory=dict)
-    budget: Budget = Budget()
+    budget: Budget = NO_BUDGET
     roster_folder: str | None = None
 
 
@@ -50,8 +50,10 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     await asyncio.to_thread(journal.check_writable)
     purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk))
     purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
-    roster = desk.roster_folder and Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
-    limiter = Limiter(endpoint.limits, roster or None)
+    roster = None
+    if desk.roster_folder is not None:
+        roster = Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
+    limiter = Limiter(endpoint.limits, roster)
     async with journal, limiter, TeacherClient(endpoint, limiter) as client:
         ask = Ask(journal, Live(client, journal, purse, desk.origin), desk.cards, desk.style, desk.steps)
         try:
@@ -62,7 +64,7 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def rehearsal(desk: Desk, expected_answer_tokens: int) -> AsyncIterator[Ask]:
-    """The door of a dry run: what the journal has is free, all else is counted and priced in ``Ask.tally``."""
+    """The door of a dry run: what is journaled is free, all else is counted and priced in ``Ask.tally``."""
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     async with journal:
         yield Ask(journal, Rehearsal(expected_answer_tokens), desk.cards, desk.style, desk.steps)
@@ -75,6 +77,5 @@ def _spent(journal: Journal, desk: Desk) -> Spending:
         return spent
     for record in journal.records():
         if (record.run, record.shard) == (desk.origin.run, desk.origin.shard):
-            card = desk.cards.find(record.model)
-            spent.add(cost(record.usage, card and card.usd_per_million_tokens), 1 + record.lost)
+            spent.add(cost(record.usage, desk.cards.prices(record.model)), 1 + record.lost)
     return spent

@@ -52,7 +52,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = DEFAULT_TIMEOUT_S
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     bearer: Callable[[], str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -77,6 +77,8 @@ class Endpoint:
                 raise KeyRejected(f"{client.base_url}: the connection has no key; set its password")
         if timeout_s is None and client.timeout not in (DEFAULT_TIMEOUT, None):
             timeout_s = client.timeout if isinstance(client.timeout, int | float) else client.timeout.read
+        if client.base_url.scheme not in ("http", "https") or not client.base_url.host:
+            raise RecipeError(f"host of the openai connection: {client.base_url} is no http(s) URL")
         return cls(
             base_url=str(client.base_url).rstrip("/"),
             headers=headers,
@@ -118,7 +120,7 @@ def _limits(extra: Mapping[str, object]) -> Limits:
 
 
 def _token_source(client: AsyncOpenAI | OpenAI) -> Callable[[], str] | None:
-    # The client has no public way to its short-lived token: a missing attribute must fail loudly, not keylessly.
+    # The client has no public way to its short-lived token: should this one go, it must not go unnoticed.
     if client.workload_identity is None:
         return None
     if "provider" not in client.workload_identity:

@@ -1,9 +1,9 @@
 """The journal: every answer that was paid for, durable before its row moves on.
 
-A folder of append-only segments, each written by one writer only, so that writers on any machine (two attempts
-of one task among them) never touch each other's bytes. No lock, no database: both are trouble on shared storage.
-An answer is found under the key of its request. Should one key have two records, the one created first holds,
-for every reader; ties are settled by content.
+A folder of append-only segments, each written by one writer only, so that writers on any machine (two
+attempts of one task among them) never touch each other's bytes. No lock, no database: both are trouble on
+shared storage. An answer is found under the key of its request. Should one key have two records, the one
+created first holds, for every reader; ties are settled by content.
 """
 
 from __future__ import annotations
@@ -130,14 +130,12 @@ class Journal:
     def records(self) -> Iterator[Record]:
         """Every record in the folder, also those that another record of the same key beat; streamed; blocks.
 
-        A line found twice (a compaction was cut short) is given once.
+        A line found twice (a compaction was cut short) is given once. Not to be run in a thread beside asks.
         """
-        for number, line, place in self._lines():
-            if self._index.get(bytes.fromhex(records.heading(line.text).key)) != place and self._is_copy(
-                line
-            ):
-                continue
-            yield records.decode(line.text)
+        for found, line in self._lines():
+            place = self._index.get(bytes.fromhex(records.heading(line.text).key))
+            if place is None or self._is_at(place, found, line) or self._line_at(place) != line.text:
+                yield records.decode(line.text)
 
     def compact(self, quiet_s: float = QUIET_S) -> Compaction:
         """Merge segments of dead writers into one compressed segment, at once or not at all; blocks.
@@ -177,24 +175,23 @@ class Journal:
         for _ in range(10):
             self._segments, self._numbers, self._index = [], {}, {}
             try:
-                for number, line, _place in self._lines():
-                    self._admit(bytes.fromhex(records.heading(line.text).key), line, number)
+                for found, line in self._lines():
+                    self._admit(bytes.fromhex(records.heading(line.text).key), line, self._number(found))
             except FileNotFoundError:  # merged away between listing and reading: list again
                 continue
             return
         raise OSError("the journal's segments vanish faster than they can be read")
 
-    def _lines(self) -> Iterator[tuple[int, Line, int]]:
+    def _lines(self) -> Iterator[tuple[Segment, Line]]:
         for name in self._store.names():
             found = segment(self._store, name, self._cache)
-            number = self._number(found)
             for line in found.lines():
                 try:
                     records.heading(line.text)
                 except msgspec.MsgspecError as problem:
                     log.warning("Journal segment %s: no record at %d: %s", name, line.offset, problem)
                     continue
-                yield number, line, _pack(number, line.offset, len(line.text))
+                yield found, line
 
     def _number(self, found: Segment) -> int:
         number = self._numbers.get(found.name)
@@ -213,9 +210,9 @@ class Journal:
         number, offset, length = _unpack(place)
         return self._segments[number].read(offset, length)
 
-    def _is_copy(self, line: Line) -> bool:
-        place = self._index.get(bytes.fromhex(records.heading(line.text).key))
-        return place is not None and self._line_at(place) == line.text
+    def _is_at(self, place: int, found: Segment, line: Line) -> bool:
+        number, offset, _ = _unpack(place)
+        return (self._segments[number].name, offset) == (found.name, line.offset)
 
     @staticmethod
     def _beats(line: bytes, other: bytes) -> bool:

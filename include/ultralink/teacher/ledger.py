@@ -13,7 +13,7 @@ from ultralink.teacher.models import ModelCards
 from ultralink.teacher.record import Record
 from ultralink.teacher.tally import Counts
 
-# asks and replayed are of the task attempt that wrote the row; all else is of the journal, hence of all attempts.
+# asks and replayed are of the task attempt that wrote the row; all else is of the journal, so of all attempts.
 # cost_usd is null where no price is known; it includes tries that were billed without a usable answer (lost).
 LEDGER = pa.schema(
     [
@@ -77,9 +77,8 @@ def ledger(
     sums: dict[Account, _Sums] = {}
     for record in records:
         account = Account(record.run, record.shard, record.step, record.model)
-        card = cards.find(record.model)
-        usage = record.usage
-        usd = card and card.usd_per_million_tokens.cost(usage.prompt, usage.cached, usage.completion)
+        prices, usage = cards.prices(record.model), record.usage
+        usd = None if prices is None else prices.cost(usage.prompt, usage.cached, usage.completion)
         sums.setdefault(account, _Sums()).add(record, usd)
     for account, counts in (live or {}).items():
         present = sums.setdefault(account, _Sums()).counts

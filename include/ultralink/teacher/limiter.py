@@ -1,4 +1,4 @@
-"""The gate before every call: calls in flight, requests and tokens per minute, and a pace for hidden limits."""
+"""The gate before every call: calls in flight, requests and tokens per minute, a pace for hidden limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers from the endpoint: paid for within the budget, journaled, in the form that the server understands."""
+"""Answers from the endpoint: within the budget, journaled, in the form that the server understands."""
 
 from __future__ import annotations
 
@@ -82,9 +82,12 @@ class Live:
         hold = await self._purse.reserve(request.model, Usage(prompt_tokens, 0, request.sampling.max_tokens))
         try:
             reply = await self._call(request, prompt_tokens, hold)
+            # Some local servers send no usage: cl100k_base is then the best guess there is.
+            usage = reply.usage or Usage(estimate_prompt_tokens(request), 0, count_tokens(reply.text))
+            hold.settle(usage, reply.lost)
         finally:
             hold.drop()  # does nothing once settled
-        record = self._record(request, step, reply)
+        record = self._record(request, step, reply, usage)
         await self._journal.put(record)
         return record
 
@@ -94,41 +97,36 @@ class Live:
 
     async def _call(self, request: Request, prompt_tokens: int, hold: Hold) -> Reply:
         tokens = prompt_tokens + request.sampling.max_tokens
-        if request.schema is None:
-            call = Call(request.body(), request.model, tokens, Form.INSTRUCTED, False)
-            reply = await self._client.call(call, hold)
-        else:
-            reply = await self._structured(request, tokens, hold)
-        if reply.usage is None:
-            reply = _counted(request, reply)
-        assert reply.usage is not None
-        hold.settle(reply.usage, reply.lost)
-        return reply
+        if request.schema is not None:
+            return await self._structured(request, tokens, hold)
+        call = Call(request.body(), request.model, tokens, Form.INSTRUCTED, form_is_doubtful=False)
+        return await self._client.call(call, hold)
 
     async def _structured(self, request: Request, tokens: int, hold: Hold) -> Reply:
         forms = self._forms.setdefault(request.model, Forms())
-        refusal: FormRefused | None = None
-        for form in forms.candidates:
+        *better, last = forms.candidates
+        for form in better:
             call = Call(request.body(form), request.model, tokens, form, forms.is_doubtful)
             try:
                 reply = await self._client.call(call, hold)
-            except FormRefused as error:
-                refusal = error
+            except FormRefused:
                 continue
             forms.saw(form, reply)
             return reply
-        assert refusal is not None
-        raise refusal
+        # In words there is no form left to refuse, so this raises nothing but what it means.
+        call = Call(request.body(last), request.model, tokens, last, form_is_doubtful=False)
+        reply = await self._client.call(call, hold)
+        forms.saw(last, reply)
+        return reply
 
-    def _record(self, request: Request, step: str, reply: Reply) -> Record:
-        assert reply.usage is not None
+    def _record(self, request: Request, step: str, reply: Reply, usage: Usage) -> Record:
         return Record(
             key=request.key,
             text=reply.text,
             finish_reason=reply.finish_reason,
             model=request.model,
             served=reply.served,
-            usage=reply.usage,
+            usage=usage,
             latency_s=round(reply.latency_s, 4),
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             run=self._origin.run,
@@ -138,11 +136,3 @@ class Live:
             limited=reply.limited,
             lost=reply.lost,
         )
-
-
-def _counted(request: Request, reply: Reply) -> Reply:
-    # Some local servers send no usage: cl100k_base is then the best guess there is.
-    from dataclasses import replace
-
-    usage = Usage(estimate_prompt_tokens(request), 0, count_tokens(reply.text))
-    return replace(reply, usage=usage)

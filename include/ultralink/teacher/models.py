@@ -49,16 +49,22 @@ class ModelCards:
 
     def __init__(self, cards: Mapping[str, ModelCard]) -> None:
         self._cards = dict(cards)
+        self._found: dict[str, ModelCard | None] = {}
 
     def find(self, model: str) -> ModelCard | None:
         """The card named ``model``, else of the longest name that ``model`` extends by ``-``; else None.
 
         So the dated snapshot ``gpt-4o-mini-2024-07-18`` has the card of ``gpt-4o-mini``, not of ``gpt-4o``.
         """
-        if model in self._cards:
-            return self._cards[model]
-        prefixes = [name for name in self._cards if model.startswith(f"{name}-")]
-        return self._cards[max(prefixes, key=len)] if prefixes else None
+        if model not in self._found:
+            names = [name for name in self._cards if model == name or model.startswith(f"{name}-")]
+            self._found[model] = self._cards[max(names, key=len)] if names else None
+        return self._found[model]
+
+    def prices(self, model: str) -> Prices | None:
+        """The prices of ``model``, where known."""
+        card = self.find(model)
+        return None if card is None else card.usd_per_million_tokens
 
 
 def load_models(*own: Path) -> ModelCards:

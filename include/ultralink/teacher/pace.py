@@ -90,9 +90,9 @@ class Pace:
     """Requests per second, steered by the share of 429s among the requests of a window.
 
     A share that vanishes when the rate falls is the provider's limit: the rate stays just under what is let
-    through, and probes upward. A share that stays at a lower rate has nothing to do with load: it is noise, is
-    subtracted from then on, and the cut is taken back; should the share rise again at once, it was the limit
-    after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet counts as
+    through, and probes upward. A share that stays at a lower rate has nothing to do with load: it is noise,
+    is subtracted from then on, and the cut is taken back; should the share rise again at once, it was the
+    limit after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet counts as
     let through, for a 429 comes at once.
     """
 
@@ -152,20 +152,18 @@ class Pace:
             self.noise = 0.0
             self._slow_down(window, now)
             self._cut = None  # not the same assumption twice in a row
-        elif self._is_noise(window):
-            assert self._cut is not None
+        elif self._cut is not None and self._is_noise(window, self._cut):
             self.noise, self._on_trial = window.share, True
             self._set(self._cut.rate, now)
             self._cut, self._window, self._volley = None, Window(now), Window(now)
         else:
             self._slow_down(window, now)
 
-    def _is_noise(self, window: Window) -> bool:
-        if self._cut is None or window.sent < NOISE_REQUESTS or window.share > MAX_NOISE:
+    @staticmethod
+    def _is_noise(window: Window, cut: Cut) -> bool:
+        if window.sent < NOISE_REQUESTS or window.share > MAX_NOISE:
             return False
-        return abs(window.share - self._cut.share) <= 2 * sqrt(
-            window.share * (1 - window.share) / window.sent
-        )
+        return abs(window.share - cut.share) <= 2 * sqrt(window.share * (1 - window.share) / window.sent)
 
     def _slow_down(self, seen: Window, now: float) -> None:
         rate = self.rate

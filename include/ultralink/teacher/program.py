@@ -81,10 +81,10 @@ async def run_rows(
 ) -> AsyncGenerator[Outcome[Row, Result], None]:
     """Run ``program`` for each row, ``concurrency`` at once; outcomes come in the order of ``rows``.
 
-    A row's AnswerInvalid, ContextOverflow, RequestRefused or TeacherUnavailable is its outcome; after HOPELESS
-    such in a row the last one is raised. Any other error ends the run at once. However it ends, what was on the
-    wire reaches the journal. Use with ``contextlib.aclosing`` where the loop may be left early. Memory is
-    bounded by ``concurrency``, not by the number of rows.
+    A row's AnswerInvalid, ContextOverflow, RequestRefused or TeacherUnavailable is its outcome; after
+    HOPELESS such in a row the last one is raised. Any other error ends the run at once. However it ends, what
+    was on the wire reaches the journal. Use with ``contextlib.aclosing`` where the loop may be left early.
+    Memory is bounded by ``concurrency``, not by the number of rows.
     """
     progress = progress or Progress()
     reporting = asyncio.create_task(progress.report(ask))
@@ -128,9 +128,9 @@ class _Crew(Generic[Row, Result]):
     async def next(self) -> Outcome[Row, Result] | None:
         """The next outcome in order; None after the last. Raises what ends the run."""
         while True:
+            self._begin()
             if self._failure is not None:
                 raise self._failure
-            self._begin()
             if not self._tasks:
                 return None
             if self._tasks[0].done():
@@ -151,6 +151,10 @@ class _Crew(Generic[Row, Result]):
                 row = next(self._rows)
             except StopIteration:
                 self._exhausted = True
+                return
+            except Exception as error:  # raised here it could be lost: this may be a task's callback
+                self._exhausted, self._failure = True, error
+                self._changed.set()
                 return
             task = asyncio.create_task(self._run(row))
             task.add_done_callback(self._ended)

@@ -1,7 +1,7 @@
 """One answer that was paid for, as the journal keeps it: a checked line of JSON.
 
-A line is ``crc32 JSON \\n``: the checksum is of the JSON, 8 hex digits; JSON holds no raw line break. So a torn
-or garbled record is known as such, and the next line after it is found.
+A line is ``crc32 JSON \\n``: the checksum is of the JSON, 8 hex digits; JSON holds no raw line break. So a
+torn or garbled record is known as such, and the next line after it is found.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one request, and what it took. No message, no header, no price (prices change).
 
     ``tries`` counts the requests sent, of which ``limited`` were answered 429 and ``lost`` were (or may have
-    been) billed without a usable answer. ``latency_s`` is of the try that succeeded. ``created`` is the answer's
-    time in UTC, ISO 8601 with microseconds.
+    been) billed without a usable answer. ``latency_s`` is of the try that succeeded. ``created`` is the
+    answer's time in UTC, ISO 8601 with microseconds.
     """
 
     key: str
@@ -53,14 +53,10 @@ class Heading(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sound line of a segment; ``offset`` is of the uncompressed segment, ``text`` includes the line break."""
+    """A sound line; ``offset`` is in the uncompressed segment, ``text`` includes the line break."""
 
     offset: int
     text: bytes
-
-    @property
-    def json(self) -> bytes:
-        return self.text[9:-1]
 
 
 _encoder = msgspec.json.Encoder()

@@ -96,7 +96,7 @@ class Request:
     def _messages(self, form: Form) -> Sequence[Message]:
         if self.schema is None or form is Form.JSON_SCHEMA:
             return self.messages
-        # On the last message and not as a system message: some chat templates take a system message only first.
+        # On the last message, not as a system message: some chat templates take one of those only first.
         *before, last = self.messages
         return [*before, Message(last.role, f"{last.content}\n\n{instruction(self.schema)}")]
 

@@ -1,7 +1,7 @@
 """Who else uses the same connection right now: a folder of heartbeat files on the store.
 
 Needs no lock and no common clock: a writer is alive if its file was touched within a few beats of one's own
-file, by the file server's time. A killed writer drops out after that long; a limit shared by n gives each 1/n.
+file, by the file server's time. A killed writer drops out after that long; a limit shared by n is cut in n.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Merged:
                 place += packed_bytes
 
     def _unpack(self, header: bytes, file: IO[bytes]) -> bytes:
-        # Written whole and fsynced before it had its name: damage here is the disk's, and must not pass unseen.
+        # Written whole and fsynced before it had its name: damage is the disk's, and must not pass unseen.
         magic, packed_bytes, plain_bytes, checksum = _HEADER.unpack(header.ljust(_HEADER.size, b"\0"))
         packed = file.read(packed_bytes)
         if magic != _MAGIC or len(packed) != packed_bytes or zlib.crc32(packed) != checksum:

@@ -39,7 +39,7 @@ class Log(Protocol):
 
 
 class Storage(ABC):
-    """One folder of segments. Any call may raise OSError; a segment that was merged away, FileNotFoundError."""
+    """One folder of segments. Any call may raise OSError: FileNotFoundError if a segment was merged away."""
 
     window_s: float  # how long a group commit gathers
     reads_fast: bool  # a read of a few KB may be done on the event loop
@@ -120,7 +120,7 @@ class LocalStorage(Storage):
 
     def names(self) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self.folder) if SEGMENT.fullmatch(name))
+            return sorted(path.name for path in self.folder.iterdir() if SEGMENT.fullmatch(path.name))
         except FileNotFoundError:
             return []
 
@@ -148,7 +148,7 @@ class LocalStorage(Storage):
         return _AppendLog(self.folder, writer)
 
     def claim(self, spare: Log, quiet_s: float) -> list[str]:
-        """Segments not written for ``quiet_s`` by the file server's clock, renamed so that their writer notices.
+        """Segments not written for ``quiet_s`` by the file server's clock, renamed so that a writer notices.
 
         The rename is what keeps data safe, not the clock: a writer that is alive after all finds its
         segment gone after its next commit and writes that commit again, to a new segment.
@@ -371,7 +371,7 @@ class _Uploaded(_Created):
         import tempfile
 
         self._file = tempfile.NamedTemporaryFile(suffix=".zst")
-        return self._file  # type: ignore[return-value]
+        return self._file
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._file:

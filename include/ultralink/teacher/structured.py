@@ -1,4 +1,4 @@
-"""Structured answers: the schema that is asked for, what is found in the text, and what to say when it is wrong."""
+"""Structured answers: the schema asked for, the value found in the text, what to say when there is none."""
 
 from __future__ import annotations
 

@@ -35,11 +35,13 @@ class Tally:
     def __init__(self) -> None:
         self.steps: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
 
-    def asked(self, step: str, model: str, reasked: bool) -> None:
-        """An ask came in; ``reasked``: because an answer was invalid."""
-        counts = self.steps[step, model]
-        counts.asks += 1
-        counts.reasked += reasked
+    def asked(self, step: str, model: str) -> None:
+        """An ask came in."""
+        self.steps[step, model].asks += 1
+
+    def reasked(self, step: str, model: str) -> None:
+        """An answer did not fit its schema, and was asked for again."""
+        self.steps[step, model].reasked += 1
 
     def replayed(self, step: str, model: str) -> None:
         """It was in the journal, or was under way already."""

@@ -24,7 +24,7 @@ from ultralink.wikipedia.article import Article, Page, TurnedAway
 from ultralink.wikipedia.wikitext import categories, plain, template_names
 
 CLIP = 2000  # characters of a turned-away page that are kept
-LONGEST_WIKITEXT = 1 << 21  # MediaWiki stores no longer page ($wgMaxArticleSize, 2 MiB)
+LONGEST_PAGE = 1 << 21  # characters; MediaWiki stores no longer page ($wgMaxArticleSize, 2 MiB)
 SAMPLE = 16_000  # characters of an article whose language is looked at
 PROSE_SHARE = 0.5  # of an article's characters that stand in lines ending like a sentence; under it: a list
 
@@ -87,10 +87,10 @@ def _not_an_article(page: Page, cleaning: Cleaning) -> Verdict | None:
         return "list", "the title is that of a list"
     if page.is_disambiguation or "__DISAMBIG__" in page.text:
         return "disambiguation", "marked as a disambiguation page"
+    if len(page.text) > LONGEST_PAGE:
+        return "length", f"a page of {len(page.text)} characters, must be {LONGEST_PAGE} or fewer"
     if page.form == "extract":
         return None
-    if len(page.text) > LONGEST_WIKITEXT:
-        return "length", f"{len(page.text)} characters of wikitext, must be {LONGEST_WIKITEXT} or fewer"
     if _REDIRECT.match(page.text):
         return "redirect", "the text begins as a redirect"
     names = template_names(page.text)
@@ -252,7 +252,7 @@ _DEBRIS = [
 def tidy(line: str) -> str:
     """A line without the debris that markup leaves when it is cut from inside a sentence: ``()``, `` ,``."""
     line = " ".join(line.split())
-    for _ in range(3):
+    for _ in range(3 if line else 0):
         before = line
         for pattern, left in _DEBRIS:
             line = pattern.sub(left, line)

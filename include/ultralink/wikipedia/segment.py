@@ -74,7 +74,8 @@ def _ends_sentence(text: str, end: re.Match[str], abbreviations: frozenset[str])
         return True
     if word[0].isdigit():  # an ordinal (19. Jahrhundert) or a list's number, but not the end of 3.14
         return len(word[0]) > 2 or text[word.start() - 1 : word.start()] in (",", ".")
-    return len(word[0]) > 1 and word[0] not in abbreviations
+    numbered = after[0].isdigit() and word[0].capitalize() in abbreviations  # no. 1, but: He said no. Then
+    return len(word[0]) > 1 and word[0] not in abbreviations and not numbered
 
 
 def _opens_sentence(after: str) -> bool:

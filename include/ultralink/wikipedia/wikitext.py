@@ -87,8 +87,8 @@ _WORDS = re.compile(r"\w+")
 _NO_PROSE = frozenset(
     _WORDS.findall(
         "ref references gallery imagemap timeline score graph mapframe maplink templatestyles "
-        "syntaxhighlight source pre hiero includeonly table style script del indicator inputbox categorytree rp "
-        "rt chart"
+        "syntaxhighlight source pre hiero includeonly table style script del indicator inputbox "
+        "categorytree rp rt chart"
     )
 )
 _SHELVES: dict[str, Callable[[str], str]] = {
@@ -392,7 +392,7 @@ _INTERLANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*|simple")
 
 def _link(link: nodes.Wikilink, names: _Names) -> str:
     """What a link shows: nothing for files, categories and the same page in other languages."""
-    target = str(link.title).strip()
+    target = _SURROGATE.sub("", html.unescape(str(link.title))).strip()
     space, colon, _ = target.partition(":")
     if colon and space and (_name(space) in names.hidden):
         return ""
