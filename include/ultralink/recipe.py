@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -307,15 +307,20 @@ def read_yaml(
     if not isinstance(loaded, dict):
         raise error(f"{path}: must hold a mapping, found {type(loaded).__name__}")
     for dotted, value in overlay.items():
-        section = loaded
-        *parents, field = dotted.split(".")
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[field] = value
+        _lay_over(loaded, dotted.split("."), value)
     try:
         return model.model_validate(loaded)
     except ValidationError as problem:
         raise error(f"{path}: " + "; ".join(_explain(problem))) from None
+
+
+def _lay_over(section: object, path: Sequence[str], value: object) -> None:
+    """Set the field at ``path``; where a section on the way is no mapping, validation will say so."""
+    if isinstance(section, dict):
+        if len(path) == 1:
+            section[path[0]] = value
+        else:
+            _lay_over(section.setdefault(path[0], {}), path[1:], value)
 
 
 def _explain(problem: ValidationError) -> list[str]:

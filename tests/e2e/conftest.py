@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -17,39 +13,8 @@ from ultralink.local.processes import start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import ROOT, LocalSettings, Secrets, free_port
 from ultralink.store import Store
-from waiting import wait_for
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """An offline teacher that the test started and can ask for its counts."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-
-    def stats(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
-            return json.load(answer)
-
-
-@dataclass(frozen=True)
-class Live:
-    """The running system as a test sees it."""
-
-    api: AirflowApi
-    settings: LocalSettings
-    store: Store
-    teacher: Teacher
-
-    def run(self, language: str, date: str, **params: object) -> str:
-        """Start a run with the offline model."""
-        return self.api.trigger(f"ultralink_{language}", date, {"model": "offline-teacher", **params})
-
-    def finish(self, language: str, run_id: str) -> str:
-        """Wait for the run's end and return its state."""
-        dag_id = f"ultralink_{language}"
-        wait_for(lambda: self.api.run_state(dag_id, run_id) in {"success", "failed"}, 300)
-        return self.api.run_state(dag_id, run_id)
+from tests.e2e.system import Live, Teacher
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

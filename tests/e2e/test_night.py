@@ -12,11 +12,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from conftest import Live
+from tests.e2e.system import Live
 from ultralink.local.processes import running
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, REJECTS, SAMPLES, SELECTION
 from ultralink.stages.statistics import Statistics, read_statistics
-from waiting import wait_for
+from tests.waiting import wait_for
 
 DATE = "2026-11-01"
 SHARDS = 4

@@ -238,9 +238,13 @@ def test_the_pace_yields_to_limits_and_comes_back() -> None:
     pace = Pace()
     assert pace.turn(10) == 0
     assert 0 < pace.turn(10) <= 0.1
-    pace.put_off(100)
-    pace.put_off(50)  # an answer to a request sent before the first
+    for _ in range(5):  # answers to requests that were sent before the first of them came
+        pace.put_off(100)
     assert 99 < pace.turn(10) <= 100
+    assert pace._slowness == 2
+    for _ in range(100):
+        pace.served()
+    assert pace._slowness == 1
 
 
 def test_all_sources_of_one_wiki_share_its_pace() -> None:

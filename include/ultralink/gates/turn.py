@@ -7,10 +7,12 @@ import unicodedata
 from functools import cached_property
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BLANKS = re.compile(r"\s+")
 _OPENERS = " \"'“”‘’«»„「『《(（[¿¡*_#>—–-•·"
 _QUOTED = re.compile(
     r"«[^«»]*»|“[^“”]*”|„[^„“”]*[“”]|\"[^\"]*\"|「[^「」]*」|『[^『』]*』|《[^《》]*》|[(（][^()（）]*[)）]"
+    r"|(?<!\w)'[^']{1,80}'(?!\w)|\*[^*]{1,80}\*"
 )
 _UNIT = re.compile(r"[㐀-䶿一-鿿豈-﫿ぁ-ヿ฀-๿]|[^\W㐀-䶿一-鿿豈-﫿ぁ-ヿ฀-๿]+")
 _UNSPACED = re.compile(r"[㐀-䶿一-鿿豈-﫿ぁ-ヿ฀-๿]")
@@ -23,7 +25,8 @@ class Turn:
     """A question or an answer. What is derived from it is computed once, when first asked for."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip()
+        # half a surrogate pair, as JSON may smuggle in, can be neither counted nor stored
+        self.text = _SURROGATE.sub("\ufffd", text).strip()
 
     @cached_property
     def prose(self) -> str:

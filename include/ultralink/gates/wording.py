@@ -31,7 +31,8 @@ def dangling_opening(question: Turn, rules: TextRules) -> list[Finding]:
 
 def second_questions(question: Turn, rules: TextRules) -> list[Finding]:
     """A second question told by its words: '..., and also, what ...'"""
-    return _first(Gate.SEVERAL_QUESTIONS, rules.second_questions, [question.unquoted[:QUESTION_REACH]], anywhere=True)
+    said = question.unquoted[:QUESTION_REACH]
+    return _first(Gate.SEVERAL_QUESTIONS, rules.second_questions, [said], anywhere=True)
 
 
 def refusals(answer: Turn, rules: TextRules) -> list[Finding]:

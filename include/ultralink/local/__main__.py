@@ -92,7 +92,7 @@ def main() -> int:
     commands.add_parser("up")
     commands.add_parser("down")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         match arguments.command:
             case "demo":

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from ultralink.local.processes import LocalError
 from ultralink.local.rest import AirflowApi
@@ -158,19 +159,23 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
     table.add_row("  of them cached", f"{statistics.cached_tokens:,}")
     table.add_row("completion tokens", f"{statistics.completion_tokens:,}")
     cost = "unknown" if statistics.cost_usd is None else f"${statistics.cost_usd:.4f}"
-    table.add_row("cost", cost + (" (the offline teacher is free)" if offline else ""))
+    table.add_row("cost", cost + (" (offline: free)" if offline else ""))
     table.add_row("paid in this run", f"{paid.calls:,} calls, ${paid.cost_usd:.4f}")
     return table
 
 
 def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
-    part = store.part(SAMPLES, statistics.language, statistics.date)
-    sample = next(part.rows(), None)
+    sample = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
     if sample is None:
         return
     source, teacher = sample["source"], sample["teacher"]
-    console.print(f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, {source['licence']}")
-    console.print(f"[dim]{escape(source['url'])} · {escape(teacher['model'])}[/]")
+    console.print(
+        f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, "
+        f"{source['licence']}\n[dim]{escape(source['url'])}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
     for message in sample["messages"]:
-        mark, style = ("?", "bold cyan") if message["role"] == "user" else ("·", "default")
-        console.print(Padding(f"[{style}]{mark} {escape(message['content'])}[/]", (0, 2)), highlight=False)
+        speaker, style = ("question", "bold cyan") if message["role"] == "user" else (teacher["model"], "bold green")
+        console.print(f"[{style}]{escape(speaker)}[/]", highlight=False)
+        console.print(Padding(Text(message["content"], overflow="fold"), (0, 0, 1, 2)))

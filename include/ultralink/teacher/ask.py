@@ -131,7 +131,8 @@ class Ask:
                 return self._structured(found.value, records)
             if len(records) > REASKS:
                 raise AnswerInvalid(
-                    f"step {step!r}: {len(records)} answers did not fit {wanted.name}; the last: {found.reason}"
+                    f"step {step!r}: {len(records)} answers did not fit {wanted.name}; "
+                    f"the last: {found.reason}"
                 )
             self.tally.reasked(step, record.model)
             conversation = (*messages, *correction(record.text, found, wanted))

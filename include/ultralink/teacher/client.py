@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 MAX_FAILURES = 8  # tries of one call that end in anything but a 429
 FORM_FAILURES = 3  # server errors in a row after which a form that never worked is taken to be the cause
 PATIENCE_S = 900.0  # after which a call that meets only 429s gives up too
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
+ISOLATED_WAIT_S = 2.0  # the longest wait while other calls are answered: the endpoint is up, so do not hold a row
 TOKEN_AGE_S = 60.0
 CALL_LOG_EVERY_S = 5.0
 
@@ -108,7 +109,7 @@ class TeacherClient:
         self._bearer_at = -TOKEN_AGE_S
         self._bearer_lock = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._logged_at = 0.0
+        self._logged_at = self._answered = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -149,8 +150,10 @@ class TeacherClient:
         started = time.monotonic()
         failures = server_errors = limited = lost = 0
         while True:
+            tried = time.monotonic()
             outcome = await self._try(call)
             if isinstance(outcome, Reply):
+                self._answered = time.monotonic()
                 return replace(outcome, tries=1 + failures + limited, limited=limited, lost=lost)
             if isinstance(outcome, PermanentError):
                 raise self._form_refused(call, outcome)
@@ -159,7 +162,7 @@ class TeacherClient:
             server_errors = server_errors + 1 if outcome.is_server_error else 0
             if call.form_is_doubtful and call.form is not Form.INSTRUCTED and server_errors >= FORM_FAILURES:
                 raise FormRefused(f"{self._where(call)}: {outcome.what}")
-            wait_s = _wait(outcome, failures, limited)
+            wait_s = self._wait(outcome, failures, limited, tried)
             waited = time.monotonic() - started
             if failures >= MAX_FAILURES or waited + wait_s > PATIENCE_S:
                 raise TeacherUnavailable(
@@ -226,6 +229,15 @@ class TeacherClient:
             return
         raise TeacherUnavailable(f"{self._where(call)}: stopping, so not tried again")
 
+    def _wait(self, fault: Fault, failures: int, limited: int, tried: float) -> float:
+        if fault.wait_s is not None:
+            # A little more than asked for: many that wait for the same moment should not all come at it.
+            return fault.wait_s + random.uniform(0.01, 0.1 + 0.1 * fault.wait_s)
+        times = limited if fault.is_limit else failures
+        longest = ISOLATED_WAIT_S if self._answered > tried else LONGEST_WAIT_S
+        longest = min(longest, FIRST_WAIT_S * 2 ** (times - 1))
+        return random.uniform(longest / 2, longest)
+
     # --- keys ---------------------------------------------------------------------------------------------
 
     async def _authorization(self) -> Mapping[str, str] | None:
@@ -288,11 +300,3 @@ def _usage(usage: _Usage) -> Usage:
     cached = max(0, details.cached_tokens or 0) if details else 0
     return Usage(prompt, min(cached, prompt), completion)
 
-
-def _wait(fault: Fault, failures: int, limited: int) -> float:
-    if fault.wait_s is not None:
-        # A little more than asked for: many that wait for the same moment should not all come at it.
-        return fault.wait_s + random.uniform(0.01, 0.1 + 0.1 * fault.wait_s)
-    tries = limited if fault.is_limit else failures
-    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1))
-    return random.uniform(longest / 2, longest)

@@ -13,7 +13,7 @@ from ultralink.teacher.models import ModelCards
 from ultralink.teacher.record import Record
 from ultralink.teacher.tally import Counts
 
-# asks and replayed are of the task attempt that wrote the row; all else is of the journal, so of all attempts.
+# asks and replayed are of the task attempt that wrote the row; the rest is of the journal: all attempts.
 # cost_usd is null where no price is known; it includes tries that were billed without a usable answer (lost).
 LEDGER = pa.schema(
     [

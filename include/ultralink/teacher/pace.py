@@ -17,7 +17,8 @@ MAX_NOISE = 0.6
 RAMP_FROM = 200.0  # requests per second at the start, doubled every RAMP_S: a limit shows after few 429s
 RAMP_S = 0.1
 RAMP_TO = 20_000.0
-BACK_OFF = 0.97  # of the rate that was let through
+BACK_OFF = 0.97  # of the rate that was let through in a window
+VOLLEY_BACK_OFF = 0.85  # in a volley, which is a rougher measure
 GROWTH = 0.01  # after a cut, doubled with each clean window
 MAX_GROWTH = 1.0
 FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
@@ -92,8 +93,8 @@ class Pace:
     A share that vanishes when the rate falls is the provider's limit: the rate stays just under what is let
     through, and probes upward. A share that stays at a lower rate has nothing to do with load: it is noise,
     is subtracted from then on, and the cut is taken back; should the share rise again at once, it was the
-    limit after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet counts as
-    let through, for a 429 comes at once.
+    limit after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet
+    counts as let through, for a 429 comes at once.
     """
 
     def __init__(self, now: float) -> None:
@@ -135,7 +136,7 @@ class Pace:
         ticket.window.limited += 1
         ticket.volley.limited += 1
         if ticket.window is self._window and ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
-            self._slow_down(ticket.volley, now)
+            self._slow_down(ticket.volley, VOLLEY_BACK_OFF, now)
 
     def _ramp(self, started: float, now: float) -> None:
         rate = RAMP_FROM * 2 ** min((now - started) / RAMP_S, 20)
@@ -150,14 +151,14 @@ class Pace:
             self._speed_up(window, now)
         elif self._on_trial:
             self.noise = 0.0
-            self._slow_down(window, now)
+            self._slow_down(window, BACK_OFF, now)
             self._cut = None  # not the same assumption twice in a row
         elif self._cut is not None and self._is_noise(window, self._cut):
             self.noise, self._on_trial = window.share, True
             self._set(self._cut.rate, now)
             self._cut, self._window, self._volley = None, Window(now), Window(now)
         else:
-            self._slow_down(window, now)
+            self._slow_down(window, BACK_OFF, now)
 
     @staticmethod
     def _is_noise(window: Window, cut: Cut) -> bool:
@@ -165,10 +166,10 @@ class Pace:
             return False
         return abs(window.share - cut.share) <= 2 * sqrt(window.share * (1 - window.share) / window.sent)
 
-    def _slow_down(self, seen: Window, now: float) -> None:
+    def _slow_down(self, seen: Window, back_off: float, now: float) -> None:
         rate = self.rate
         let_through = (seen.sent - seen.limited + 1) / max(now - seen.opened, 0.001)
-        lower = BACK_OFF * let_through / (1 - self.noise)
+        lower = back_off * let_through / (1 - self.noise)
         self._cut = Cut(None if self._ramp_started is not None else rate, seen.share)
         self._ramp_started, self._on_trial = None, False
         self._set(max(FLOOR, lower if rate is None else min(lower, rate * BACK_OFF)), now)

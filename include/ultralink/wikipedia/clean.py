@@ -167,8 +167,9 @@ def _sections(lines: Iterable[str], leftovers: _Leftovers) -> list[_Section]:
     """Sections of an extract; a heading may have any spacing, and stands alone on its line."""
     sections = [_Section(0, "", [])]
     for line in map(tidy, lines):
-        if heading := _HEADING.fullmatch(line):
-            title = heading[2].strip(" =")
+        heading = _HEADING.fullmatch(line)
+        title = heading[2].strip(" =") if heading else ""
+        if heading and title:
             sections.append(_Section(min(len(heading[1]), len(heading[3])), title, []))
         elif line and not leftovers.has(line):
             sections[-1].lines.append(line)

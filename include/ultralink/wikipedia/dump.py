@@ -306,7 +306,7 @@ class _PageParser:
     def end_of_stream(self) -> None:
         """The end of one stream of many: pages must be whole, the export itself goes on."""
         if len(self._stack) > 1:
-            raise self._broken("the stream ends inside a page", self._expat.CurrentByteIndex)
+            raise self._broken("the stream does not end with a whole page", self._expat.CurrentByteIndex)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self._stack and name != "mediawiki":

@@ -18,10 +18,11 @@ Span = tuple[int, int]  # [start, end) in characters
 
 _STOP = ".!?…‽"  # end a sentence where white space follows
 _FULL_STOP = "。！？｡।॥؟۔"  # end it wherever they stand
+_NARROW = "[ \u00a0\u202f]"  # French puts it inside its quotes
 _CLOSING = "\"'”’»›)\\]）］」』】》〉"
 _LINE_END = "\n\v\f\r\x1c-\x1e\x85\u2028\u2029"
 _END = re.compile(
-    rf"(?P<stops>[{_STOP}{_FULL_STOP}]+)(?P<closing>[{_CLOSING}]*)(?P<space>\s*)|(?P<line>[{_LINE_END}])\s*"
+    rf"(?P<stops>[{_STOP}{_FULL_STOP}]+)(?P<closing>(?:[{_CLOSING}]|{_NARROW}[»›])*)(?P<space>\s*)|(?P<line>[{_LINE_END}])\s*"
 )
 _ANY_LINE_END = re.compile(f"[{_LINE_END}]")
 _LAST_WORD = re.compile(r"(?:[^\W\d_]+|\d+)\Z")
@@ -64,7 +65,7 @@ def _abbreviations(rules: TextRules) -> frozenset[str]:
 def _ends_sentence(text: str, end: re.Match[str], abbreviations: frozenset[str]) -> bool:
     stops, after = end["stops"], text[end.end() : end.end() + 2]
     if stops[-1] in _FULL_STOP:
-        return not end["closing"] or bool(end["space"])
+        return not end["closing"] or bool(end["space"]) or after[0] in "“「『"
     if not end["space"] or not _opens_sentence(after):
         return False
     if stops != "." or end["closing"]:

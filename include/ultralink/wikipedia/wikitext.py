@@ -34,7 +34,7 @@ def plain(wikitext: str, cleaning: Cleaning) -> str:
     text = _EXTERNAL.sub(r"\1", _variants(text))
     names = _Names.of(cleaning)
     lines = [line for block in _blocks(_repaired(text)) for line in _lines(block, names)]
-    return shelf.restore(_STYLE.sub("", _variants("\n".join(lines))))
+    return shelf.restore(_REMAINS.sub("", _variants("\n".join(lines))))
 
 
 def template_names(wikitext: str) -> set[str]:
@@ -181,7 +181,7 @@ def _without_tables(text: str) -> str:
 
 
 _SWITCH = re.compile(r"__(?=[^\W\d_a-z])[^\Wa-z]{2,40}?__")  # __NOTOC__, in any script
-_STYLE = re.compile(r"'{2,}")
+_REMAINS = re.compile(r"'{2,}|\{\{|\}\}|\[\[|\]\]")  # what the parser takes for text
 _EXTERNAL = re.compile(r"\[(?:[a-z]{3,6}:(?://)?|//)[^\s\[\]|{}]*[ \t]*([^\[\]\n]*)\](?!\])", re.IGNORECASE)
 _VARIANT = re.compile(r"-\{(?!\{)([^{}]*)\}-(?!\})")
 _FLAGS = re.compile(r"[A-Z-]|zh(-[a-z]+)?")
@@ -331,10 +331,14 @@ def _lines(block: str, names: _Names) -> Iterator[str]:
     if not block.strip():
         yield ""
     for line in shown.split("\n"):
-        space, colon, _ = line.partition(":")
-        hidden = colon and len(space) < 80 and _name(space) in names.hidden
-        if line.strip() and not hidden and not _LEFTOVER.match(line):
+        if line.strip() and not _LEFTOVER.match(line) and not _broken_link(line, names):
             yield line
+
+
+def _broken_link(line: str, names: _Names) -> bool:
+    """Is it a link to a file or category that lost its brackets?"""
+    space, colon, rest = line[:400].partition(":")
+    return bool(colon) and _name(space) in names.hidden and (rest[:1] != " " or "|" in rest)
 
 
 def _text(source: str, names: _Names) -> str:
@@ -414,10 +418,11 @@ def _template(template: nodes.Template, names: _Names) -> str:
     if pattern is None:
         return ""
     given = {str(said.name).strip(): _shown(said.value, names).strip() for said in template.params}
-    while given.get("2") in _RANGES and _NUMBER.fullmatch(given.get("3", "")):
-        between = given["2"] if given["2"] in "-–−" else f" {given['2']} "
-        given["1"] += between + given["3"]
-        given |= {"2": given.pop("4", ""), "3": given.pop("5", "")}
+    values = [given.pop(str(place), "") for place in range(1, len(given) + 1)]
+    while values[1:2] and values[1] in _RANGES and _NUMBER.fullmatch("".join(values[2:3])):
+        between = values[1] if values[1] in "-–−" else f" {values[1]} "
+        values[:3] = [values[0] + between + values[2]]
+    given |= {str(place): value for place, value in enumerate(values, 1)}
     given["0"] = rest.strip()
     return _PLACE.sub(lambda place: next(filter(None, map(given.get, place[1].split("|"))), ""), pattern)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.gates.cases import ANY_LENGTH, LANGUAGES, Cases, cases, of_answer, of_question
+
 from ultralink.gates import Gate
 
 QUESTION_GATES = set(Gate) - {Gate.REFUSAL, Gate.TRUNCATED}

@@ -1,0 +1,45 @@
+"""The running system as the tests see it: Airflow, its store, and an offline teacher that counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+
+from tests.waiting import wait_for
+from ultralink.local.rest import AirflowApi
+from ultralink.local.settings import LocalSettings
+from ultralink.store import Store
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An offline teacher that the test started and can ask for its counts."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def stats(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
+            return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Live:
+    """The running system as a test sees it."""
+
+    api: AirflowApi
+    settings: LocalSettings
+    store: Store
+    teacher: Teacher
+
+    def run(self, language: str, date: str, **params: object) -> str:
+        """Start a run with the offline model."""
+        return self.api.trigger(f"ultralink_{language}", date, {"model": "offline-teacher", **params})
+
+    def finish(self, language: str, run_id: str) -> str:
+        """Wait for the run's end and return its state."""
+        dag_id = f"ultralink_{language}"
+        wait_for(lambda: self.api.run_state(dag_id, run_id) in {"success", "failed"}, 300)
+        return self.api.run_state(dag_id, run_id)
