@@ -263,9 +263,20 @@ def test_a_server_that_ignores_the_schema_is_found_out(tmp_path: Path) -> None:
             for row in range(5):
                 assert (await ask.structured("judge", say(f"row {row}"), Verdict)).value.grounded
             forms = [form_of(each) for each in fake.asked]
-            assert forms[:2] == ["json_schema", "json_schema"]  # the second: the new ask, told of the schema
-            assert forms[-1] == "instructed"
-            assert len(forms) <= 7
+            assert forms == ["json_schema", *["instructed"] * 5]
+
+    asyncio.run(main())
+
+
+def test_a_server_that_answers_in_a_shape_of_its_own_is_found_out(tmp_path: Path) -> None:
+    def script(asked: Asked) -> Reply:
+        return good(GOOD) if "JSON schema" in asked.last else good('{"verdict": "yes"}')
+
+    async def main() -> None:
+        async with opened(script, str(tmp_path)) as (ask, fake):
+            for row in range(3):
+                await ask.structured("judge", say(f"row {row}"), Verdict)
+            assert [form_of(each) for each in fake.asked] == ["json_schema", *["instructed"] * 3]
 
     asyncio.run(main())
 

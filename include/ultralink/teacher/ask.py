@@ -135,7 +135,8 @@ class Ask:
                     f"the last: {found.reason}"
                 )
             self.tally.reasked(step, record.model)
-            conversation = (*messages, *correction(record.text, found, wanted))
+            # Each new ask adds to the conversation, so that no two have the same content and the same key.
+            conversation = (*conversation, *correction(record.text, found))
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
         """Begin nothing new, and let what is on the wire reach the journal, for ``grace_s`` at most."""

@@ -9,14 +9,11 @@ from ultralink.teacher.budget import Hold, Purse, estimate_prompt_tokens
 from ultralink.teacher.client import Call, FormRefused, Reply, TeacherClient
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.record import Record, Usage
-from ultralink.teacher.request import Form, Request
-from ultralink.teacher.structured import holds_object
+from ultralink.teacher.request import AnswerSchema, Form, Request
+from ultralink.teacher.structured import has_shape
 from ultralink.tokens import count_tokens
 
 FORMS = (Form.JSON_SCHEMA, Form.JSON_OBJECT, Form.INSTRUCTED)
-STRIKES = (
-    2  # answers without any object, before the first with one, that show that the server ignores the schema
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,6 @@ class Forms:
     def __init__(self) -> None:
         self._best = 0  # index into FORMS
         self._proven = False
-        self._strikes = 0
 
     @property
     def candidates(self) -> tuple[Form, ...]:
@@ -48,16 +44,18 @@ class Forms:
         """The first candidate never brought an object yet."""
         return not self._proven
 
-    def saw(self, form: Form, reply: Reply) -> None:
-        """Learn from an answer to a request that was put in ``form``."""
+    def saw(self, form: Form, reply: Reply, schema: AnswerSchema) -> None:
+        """Learn from an answer to a request that was put in ``form``.
+
+        One answer of another shape, while none of the right one was seen, shows that the server ignores
+        the schema; should it have been an accident, the next good answer under that form tells.
+        """
         position = FORMS.index(form)
-        if holds_object(reply.text):
+        if has_shape(reply.text, schema):
             if not self._proven or position < self._best:
                 self._best, self._proven = position, True
-        elif form is not Form.INSTRUCTED and not self._proven and reply.finish_reason == "stop":
-            self._strikes += 1
-            if self._strikes >= STRIKES:
-                self._best = len(FORMS) - 1  # who ignores one response_format ignores the other
+        elif not self._proven and reply.finish_reason == "stop":
+            self._best = len(FORMS) - 1  # who ignores one response_format ignores the other
 
 
 class Live:
@@ -98,11 +96,11 @@ class Live:
     async def _call(self, request: Request, prompt_tokens: int, hold: Hold) -> Reply:
         tokens = prompt_tokens + request.sampling.max_tokens
         if request.schema is not None:
-            return await self._structured(request, tokens, hold)
+            return await self._structured(request, request.schema, tokens, hold)
         call = Call(request.body(), request.model, tokens, Form.INSTRUCTED, form_is_doubtful=False)
         return await self._client.call(call, hold)
 
-    async def _structured(self, request: Request, tokens: int, hold: Hold) -> Reply:
+    async def _structured(self, request: Request, schema: AnswerSchema, tokens: int, hold: Hold) -> Reply:
         forms = self._forms.setdefault(request.model, Forms())
         *better, last = forms.candidates
         for form in better:
@@ -111,12 +109,12 @@ class Live:
                 reply = await self._client.call(call, hold)
             except FormRefused:
                 continue
-            forms.saw(form, reply)
+            forms.saw(form, reply, schema)
             return reply
         # In words there is no form left to refuse, so this raises nothing but what it means.
         call = Call(request.body(last), request.model, tokens, last, form_is_doubtful=False)
         reply = await self._client.call(call, hold)
-        forms.saw(last, reply)
+        forms.saw(last, reply, schema)
         return reply
 
     def _record(self, request: Request, step: str, reply: Reply, usage: Usage) -> Record:

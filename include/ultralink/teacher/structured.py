@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from ultralink.teacher.request import AnswerSchema, Message, instruction
+from ultralink.teacher.request import AnswerSchema, Message
 
 Model = TypeVar("Model", bound=BaseModel)
 Json = dict[str, Any]
@@ -80,19 +80,26 @@ def fit(text: str, model: type[Model], finish_reason: str) -> Fit[Model] | Misfi
     return Misfit(wrong)
 
 
-def holds_object(text: str) -> bool:
-    """Some JSON object can be read from ``text``."""
+def has_shape(text: str, schema: AnswerSchema) -> bool:
+    """An object with all fields that ``schema`` requires can be read from ``text``."""
+    required = _required(schema)
     for candidate in _candidates(text):
         try:
-            return isinstance(msgspec.json.decode(candidate), dict)
+            found = msgspec.json.decode(candidate)
         except msgspec.DecodeError:
             continue
+        return isinstance(found, dict) and required <= found.keys()
     return False
 
 
-def correction(text: str, misfit: Misfit, schema: AnswerSchema) -> tuple[Message, Message]:
+@cache
+def _required(schema: AnswerSchema) -> frozenset[str]:
+    return frozenset(msgspec.json.decode(schema.text).get("required", ()))
+
+
+def correction(text: str, misfit: Misfit) -> tuple[Message, Message]:
     """The wrong answer and the finding, to be asked after the messages that led to it."""
-    finding = f"Your answer cannot be used: {misfit.reason}.\n{instruction(schema)}"
+    finding = f"Your answer cannot be used: {misfit.reason}. Give it again, corrected, as one JSON object."
     return Message("assistant", text[:SHOWN_BACK]), Message("user", finding)
 
 

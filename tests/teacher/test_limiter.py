@@ -1,0 +1,316 @@
+"""Limits: the pace against simulated servers, the gate, and the roster by which shards share."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.teacher.fake_teacher import Reply, completion, error, good, opened, say
+from ultralink.errors import TeacherUnavailable
+from ultralink.teacher.endpoint import Limits
+from ultralink.teacher.limiter import Limiter
+from ultralink.teacher.pace import FLOOR, Bucket, Pace
+from ultralink.teacher.roster import Roster
+
+LOCAL = fsspec.filesystem("file")
+
+# --- the pace, in simulated time --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Server:
+    """Answers after ``latency_s``; a 429 at once, at random (``noise``) or over ``limit`` per second."""
+
+    limit: float | None = None
+    noise: float = 0.0
+    latency_s: float = 0.2
+    in_flight: int = 200
+
+
+@dataclass
+class Seen:
+    answered: int = 0
+    limited: int = 0
+    seconds: float = 0.0
+    rate: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        return self.answered / self.seconds
+
+    @property
+    def limited_per_thousand(self) -> float:
+        return 1000 * self.limited / self.answered
+
+
+def simulate(server: Server, seconds: float, seed: int = 0) -> Seen:
+    """A client that always has more to ask, waits out a Retry-After of 1 s, and keeps to the pace."""
+    draw, pace, seen = random.Random(seed), Pace(0.0), Seen()
+    bucket = Bucket(server.limit, server.limit, 0.0) if server.limit else None
+    events: list[tuple[float, int, str, object]] = [(0.0, 0, "go", None)]
+    busy, count, wake = 0, 0, 0.0
+
+    def push(at: float, what: str, ticket: object = None) -> None:
+        nonlocal count
+        count += 1
+        heapq.heappush(events, (at, count, what, ticket))
+
+    while events and events[0][0] < seconds:
+        now, _, what, ticket = heapq.heappop(events)
+        if what == "ok":
+            busy, seen.answered = busy - 1, seen.answered + 1
+        elif what == "429":
+            busy, seen.limited = busy - 1, seen.limited + 1
+            pace.limited(ticket, now)  # type: ignore[arg-type]
+        while busy < server.in_flight:
+            if (delay := pace.delay(now)) > 1e-9:
+                if wake <= now or wake > now + delay + 1e-3:
+                    wake = now + delay + 1e-4
+                    push(wake, "go")
+                break
+            sent, busy = pace.send(now), busy + 1
+            refused = draw.random() < server.noise
+            if bucket is not None and not refused:
+                refused = bucket.delay(1, now) > 0
+                if not refused:
+                    bucket.take(1, now)
+            push(now + (0.012 if refused else server.latency_s * draw.uniform(0.9, 1.1)), "429" if refused else "ok", sent)
+    seen.seconds, seen.rate = seconds, pace.rate
+    return seen
+
+
+@pytest.mark.parametrize("limit", [10, 50, 100, 500])
+def test_an_unknown_limit_is_found_with_few_429s(limit: float) -> None:
+    seen = simulate(Server(limit=limit), 120)
+    assert seen.per_second >= 0.93 * limit
+    assert seen.limited_per_thousand <= (250 if limit == 10 else 98)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_429s_do_not_pin_the_rate(noise: float, seed: int) -> None:
+    seen = simulate(Server(noise=noise), 30, seed)
+    assert seen.per_second >= 800  # of 1000
+
+
+def test_random_429s_do_not_pin_a_slow_client_either() -> None:
+    assert simulate(Server(noise=0.2, latency_s=5, in_flight=20), 300).per_second >= 2.5  # of about 4
+
+
+def test_a_limit_is_found_under_random_429s() -> None:
+    seen = simulate(Server(limit=100, noise=0.1), 120)
+    assert seen.per_second >= 85
+    assert seen.limited_per_thousand <= 350  # 111 of them are chance
+
+
+def test_no_429_no_limit() -> None:
+    seen = simulate(Server(), 10)
+    assert seen.rate is None
+    assert seen.limited == 0
+    assert seen.per_second >= 930
+
+
+def test_an_outage_does_not_stop_the_pace_for_good() -> None:
+    pace, now = Pace(0.0), 0.0
+    for _ in range(2000):
+        now += max(pace.delay(now), 0.001)
+        pace.limited(pace.send(now), now + 0.001)
+    assert pace.rate is not None
+    assert pace.rate >= FLOOR
+    for _ in range(3000):
+        now += max(pace.delay(now), 0.001)
+        pace.send(now)
+    assert pace.rate is None or pace.rate > 50
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), max_size=50), st.floats(0.1, 100), st.floats(1, 50))
+def test_a_bucket_lets_through_no_more_than_its_rate_and_burst(
+    asks: list[tuple[float, float]], rate: float, burst: float
+) -> None:
+    bucket, now, taken = Bucket(rate, burst, 0.0), 0.0, 0.0
+    largest = max([burst, *(amount for _, amount in asks)])
+    for pause, amount in asks:
+        now += pause
+        now += bucket.delay(amount, now)
+        bucket.take(amount, now)
+        taken += amount
+        assert taken <= rate * now + burst + largest + 1e-6
+
+
+# --- the gate -------------------------------------------------------------------------------------------------
+
+
+def test_no_more_calls_in_flight_than_allowed(tmp_path: Path) -> None:
+    async def main() -> None:
+        slow = Reply(body=completion("x"), hang_s=0.01)
+        async with opened(lambda _: slow, str(tmp_path), limits=Limits(concurrency=5)) as (ask, fake):
+            await asyncio.gather(*(ask("step", say(str(row))) for row in range(40)))
+            assert fake.most_in_flight == 5
+
+    asyncio.run(main())
+
+
+def test_a_known_rate_is_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        limits = Limits(requests_per_minute=60 * 50)
+        async with opened(lambda _: good(), str(tmp_path), limits=limits) as (ask, fake):
+            await asyncio.gather(*(ask("step", say(str(row))) for row in range(50)))
+            times = [asked.at for asked in fake.asked]
+            assert len(times) == 50
+            assert times[-1] - times[0] >= (50 - 50 * 0.25 - 2) / 50  # all but the burst at 50 per second
+
+    asyncio.run(main())
+
+
+def test_tokens_per_minute_are_kept_and_unused_ones_come_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        # Each call may take 50 tokens and more, and takes 20: 40 calls are 800 tokens at 1000 per second.
+        limits = Limits(tokens_per_minute=60_000)
+        async with opened(lambda _: good(prompt=15, completion=5), str(tmp_path), limits=limits) as (ask, fake):
+            await asyncio.gather(*(ask("step", say(str(row))) for row in range(40)))
+            times = [asked.at for asked in fake.asked]
+            assert times[-1] - times[0] >= (800 - 250 - 130) / 1000
+            assert len(times) == 40
+
+    asyncio.run(main())
+
+
+def test_a_call_larger_than_a_minutes_burst_still_goes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(lambda _: good(), str(tmp_path), limits=Limits(tokens_per_minute=600)) as (ask, _):
+            assert (await ask("step", say("a"))).text == "fine"  # 50 tokens and more, where a burst is 2
+
+    asyncio.run(main())
+
+
+def test_waiters_that_leave_take_nothing_and_the_others_get_their_turn() -> None:
+    async def main() -> None:
+        limiter = Limiter(Limits(concurrency=1))
+        held = await limiter.acquire(0)
+        waiting = [asyncio.create_task(limiter.acquire(0)) for _ in range(4)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        waiting[2].cancel()
+        held.answered(0)
+        (await waiting[1]).answered(0)
+        (await waiting[3]).failed()
+        assert limiter.in_flight == 0
+        # Cancelled in the very moment in which its turn came.
+        held = await limiter.acquire(0)
+        unlucky = asyncio.create_task(limiter.acquire(0))
+        await asyncio.sleep(0)
+        held.answered(0)
+        unlucky.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unlucky
+        assert limiter.in_flight == 0
+
+    asyncio.run(main())
+
+
+def test_a_closed_gate_lets_nobody_through() -> None:
+    async def main() -> None:
+        limiter = Limiter(Limits(concurrency=1))
+        await limiter.acquire(0)
+        waiting = asyncio.create_task(limiter.acquire(0))
+        await asyncio.sleep(0)
+        limiter.close()
+        for late in (waiting, limiter.acquire(0)):
+            with pytest.raises(TeacherUnavailable):
+                await late
+
+    asyncio.run(main())
+
+
+def test_every_row_is_kept_under_random_faults(tmp_path: Path) -> None:
+    draw = random.Random(1)
+
+    def script(_: object) -> Reply:
+        fate = draw.random()
+        if fate < 0.1:
+            return error(429, Retry_After="0.05")
+        if fate < 0.15:
+            return error(500)
+        return Reply(body=completion("x")[:30]) if fate < 0.17 else good("x")
+
+    async def main() -> None:
+        async with opened(script, str(tmp_path), limits=Limits(concurrency=50)) as (ask, fake):
+            said = await asyncio.gather(*(ask("step", say(str(row))) for row in range(400)))
+            assert len(said) == len(ask.journal) == 400
+            assert ask.tally.total.limited == sum(1 for _ in fake.asked) - ask.tally.total.tries + ask.tally.total.limited
+
+    asyncio.run(main())
+
+
+# --- the roster -----------------------------------------------------------------------------------------------
+
+
+def test_writers_count_each_other_and_leave(tmp_path: Path) -> None:
+    rosters = [Roster(LOCAL, str(tmp_path), "http://h/v1", f"shard-{number}") for number in range(3)]
+    assert [roster.beat() for roster in rosters] == [1, 2, 3]
+    assert rosters[0].beat() == 3
+    rosters[1].leave()
+    assert rosters[0].beat() == 2
+    assert Roster(LOCAL, str(tmp_path), "http://other/v1", "shard-0").beat() == 1
+
+
+def test_a_killed_writer_drops_out_by_the_file_servers_clock(tmp_path: Path) -> None:
+    alive, dead = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("alive", "dead"))
+    dead.beat()
+    assert alive.beat() == 2
+    (file,) = tmp_path.rglob("dead*")
+    moment = file.stat().st_mtime
+    os.utime(file, (moment - 100, moment - 100))
+    assert alive.beat() == 1
+    assert file.exists()
+    os.utime(file, (moment - 10_000, moment - 10_000))
+    assert alive.beat() == 1
+    assert not file.exists()  # swept away
+
+
+def test_on_an_object_store() -> None:
+    fs = fsspec.filesystem("memory")
+    folder = f"/roster-{random.randrange(2**60):x}"
+    one, two = (Roster(fs, folder, "http://h/v1", name) for name in ("one", "two"))
+    assert (one.beat(), two.beat(), one.beat()) == (1, 2, 2)
+    two.leave()
+    assert one.beat() == 1
+    fs.rm(folder, recursive=True)
+
+
+def test_concurrent_writers_share_concurrency_and_rate_equally(tmp_path: Path) -> None:
+    async def main() -> None:
+        limits = Limits(concurrency=12, requests_per_minute=6000)
+        rosters = [Roster(LOCAL, str(tmp_path), "http://h/v1", f"s{number}", beat_s=0.05) for number in range(3)]
+        limiters = [Limiter(limits, roster) for roster in rosters]
+        async with limiters[0], limiters[1]:
+            async with limiters[2]:
+                async with asyncio.timeout(10):
+                    while [each.concurrency for each in limiters] != [4, 4, 4]:
+                        await asyncio.sleep(0.01)
+                assert [each._requests.rate for each in limiters] == [pytest.approx(100 / 3)] * 3  # type: ignore[union-attr]
+            async with asyncio.timeout(10):
+                while [each.concurrency for each in limiters[:2]] != [6, 6]:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_a_roster_that_cannot_be_read_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    async def main() -> None:
+        async with Limiter(Limits(concurrency=3), Roster(LOCAL, str(tmp_path / "file"), "http://h/v1", "s")) as limiter:
+            (await limiter.acquire(0)).answered(0)
+
+    asyncio.run(main())
+    assert "roster" in caplog.text
