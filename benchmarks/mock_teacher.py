@@ -38,7 +38,7 @@ class Settings:
 class State:
     """What the server has seen since the last reset."""
 
-    settings: Settings = Settings()  # noqa: RUF009 (frozen)
+    settings: Settings = Settings()
     attempts: Counter[str] = field(default_factory=Counter)
     paid: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ def completion(body: dict[str, object]) -> str:
     content = TEXT
     asked = body.get("response_format")
     if isinstance(asked, dict) and "json_schema" in asked:
-        content = json.dumps({name: TEXT for name in asked["json_schema"]["schema"]["properties"]})
+        content = json.dumps(dict.fromkeys(asked["json_schema"]["schema"]["properties"], TEXT))
     prompt_tokens = len(json.dumps(body["messages"])) // 4
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 100, "total_tokens": prompt_tokens + 100}
     message = {"role": "assistant", "content": content, "refusal": None}

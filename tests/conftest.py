@@ -18,7 +18,14 @@ os.environ.update(
     AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
     AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
 )
-for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "WIKI_SOURCE", "ULTRALINK_STORE", "ULTRALINK_DB", "ULTRALINK_HOME"):
+for _name in (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "WIKI_SOURCE",
+    "ULTRALINK_STORE",
+    "ULTRALINK_DB",
+    "ULTRALINK_HOME",
+):
     os.environ.pop(_name, None)
 
 

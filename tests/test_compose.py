@@ -12,7 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docker-compose.yaml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-AIRFLOW = {"airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-worker", "airflow-triggerer"}
+AIRFLOW = {
+    "airflow-apiserver",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-worker",
+    "airflow-triggerer",
+}
 
 
 def test_all_services_are_there() -> None:
@@ -39,7 +45,13 @@ def test_airflow_runs_as_a_user_and_shares_the_store(name: str) -> None:
 def test_secrets_come_from_the_environment_and_are_demanded() -> None:
     for name in re.findall(r"^ +[A-Z_]*(?:PASSWORD|SECRET|KEY)[A-Z_]*: *(\S.*)", TEXT, re.MULTILINE):
         assert name.startswith("${") or name.startswith("/opt/airflow/config/"), name
-    for variable in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "FERNET_KEY", "AIRFLOW_JWT_SECRET", "AIRFLOW_API_SECRET_KEY"):
+    for variable in (
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "FERNET_KEY",
+        "AIRFLOW_JWT_SECRET",
+        "AIRFLOW_API_SECRET_KEY",
+    ):
         assert f"${{{variable}:?" in TEXT
         assert re.search(rf"^{variable}=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
 

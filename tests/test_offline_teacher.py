@@ -41,6 +41,8 @@ from ultralink.wikipedia.article import Passage
 ROOT = Path(__file__).parents[1]
 STARTING_S = 30.0
 
+ADDRESS = "https://example.org/wiki/{title}"
+
 
 # --- server and client ------------------------------------------------------------------------
 
@@ -224,7 +226,7 @@ def verdict_format() -> dict[str, object]:
 def test_a_language_without_templates_gets_the_words_of_its_passages(tmp_path: Path) -> None:
     shutil.copy(DATA / "de_prompts.yaml", tmp_path / "de.yaml")
     recipe = load_recipe("de", DATA)
-    dump = DumpSource(path=str(DATA / "dewiki.xml"))
+    dump = DumpSource(article_url=ADDRESS, path=str(DATA / "dewiki.xml"))
     german = recipe.model_copy(update={"wikipedia": recipe.wikipedia.model_copy(update={"dump": dump})})
     passages = varied(list(dump_passages(german)), 4)
     with serving(tmp_path, "--prompts", str(tmp_path)) as running:

@@ -18,6 +18,8 @@ DATA = Path(__file__).parent / "data"
 
 Settings = dict[str, dict[str, object]]  # a recipe as YAML has it
 
+ADDRESS = "https://example.org/wiki/{title}"
+
 
 def _edited(folder: Path, edit: Callable[[Settings], object]) -> Path:
     """A folder whose only recipe is the French one, with ``edit`` applied."""
@@ -52,7 +54,9 @@ def test_a_shipped_recipe_is_valid(language: str) -> None:
     recipe = load_recipe(language)
     assert recipe.language == language
     assert recipe.wikipedia.simplify_chinese == (language == "zh")
-    assert recipe.wikipedia.dump == DumpSource(path=f"samples/wikipedia/{language}wiki.xml")
+    assert recipe.wikipedia.dump is not None
+    assert recipe.wikipedia.dump.path.endswith(f"include/samples/wikipedia/{language}wiki.xml")
+    assert "wikipedia.org" not in recipe.wikipedia.article_url  # the samples are not Wikipedia's
     assert recipe.wikipedia.api is not None
     assert recipe.wikipedia.api.base_url == f"https://{language}.wikipedia.org/w/api.php"
     assert recipe.text.leaks
@@ -75,8 +79,8 @@ def test_paths_start_at_include() -> None:
     dump = load_recipe("fr").wikipedia.dump
     assert dump is not None
     assert Path(dump.path) == INCLUDE / "samples/wikipedia/frwiki.xml"
-    assert DumpSource(path="/srv/dumps/frwiki.xml.bz2").path == "/srv/dumps/frwiki.xml.bz2"
-    assert DumpSource(path="s3://dumps/frwiki.xml.bz2").path == "s3://dumps/frwiki.xml.bz2"
+    assert DumpSource(article_url=ADDRESS, path="/srv/dumps/frwiki.xml.bz2").path == "/srv/dumps/frwiki.xml.bz2"
+    assert DumpSource(article_url=ADDRESS, path="s3://dumps/frwiki.xml.bz2").path == "s3://dumps/frwiki.xml.bz2"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def test_paths_start_at_include() -> None:
         ("wikipedia.source", "rss"),
         ("wikipedia.articles_per_night", 0),
         ("wikipedia.min_language_score", 1.5),
-        ("wikipedia.article_url", "https://fr.wikipedia.org/wiki/"),
+        ("wikipedia.dump.article_url", "https://fr.wikipedia.org/wiki/"),
         ("wikipedia.document_tokens", {"min": 10, "max": 5}),
         ("wikipedia.cleaning.list_title", "("),
         ("wikipedia.api.base_url", "fr.wikipedia.org"),

@@ -141,7 +141,11 @@ def test_keys_cannot_leave_the_root(key: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
-    [(errno.ENOSPC, StoreFull, "no space left"), (errno.EROFS, StoreReadOnly, "cannot be written"), (errno.EACCES, StoreReadOnly, "cannot be written")],
+    [
+        (errno.ENOSPC, StoreFull, "no space left"),
+        (errno.EROFS, StoreReadOnly, "cannot be written"),
+        (errno.EACCES, StoreReadOnly, "cannot be written"),
+    ],
 )
 def test_refusals_of_the_disk_are_typed_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception], words: str
@@ -162,7 +166,7 @@ def test_a_full_disk_is_reported_by_a_real_full_device(tmp_path: Path) -> None:
         pytest.skip("no /dev/full on this system")
     part = Store.at(str(tmp_path)).part(SELECTION, "zh", "2026-11-01")
     with pytest.raises(StoreFull), part.writer("f") as rows:
-        with open("/dev/full", "wb", buffering=0) as full:
+        with Path("/dev/full").open("wb", buffering=0) as full:
             full.write(b"x")
         rows.add(selection_row(0))
     assert part.stamp() is None
@@ -191,4 +195,14 @@ def test_text_files_are_replaced_whole(store: Store) -> None:
 
 def test_the_fingerprint_depends_on_every_value() -> None:
     assert fingerprint(1, {"a": [1, 2]}) == fingerprint(1, {"a": [1, 2]})
-    assert len({fingerprint(1, {"a": 1}), fingerprint(1, {"a": 2}), fingerprint(2, {"a": 1}), fingerprint(1, {"b": 1})}) == 4
+    assert (
+        len(
+            {
+                fingerprint(1, {"a": 1}),
+                fingerprint(1, {"a": 2}),
+                fingerprint(2, {"a": 1}),
+                fingerprint(1, {"b": 1}),
+            }
+        )
+        == 4
+    )

@@ -55,11 +55,15 @@ class TokenBounds(Section):
 # --- Wikipedia --------------------------------------------------------------------------------
 
 
+ArticleUrl = Annotated[str, Field(pattern=r"^https?://.*\{title\}", description="page address with {title}")]
+
+
 class DumpSource(Section):
     """A MediaWiki XML export (plain, .bz2 or multistream .bz2 with ``index``); relative to include/."""
 
     path: str
     index: str | None = None
+    article_url: ArticleUrl
 
     @field_validator("path", "index")
     @classmethod
@@ -97,6 +101,7 @@ class ApiSource(Section):
     """The wiki's Action API, asked politely (Wikimedia's etiquette: contact, maxlag, few at a time)."""
 
     base_url: str = Field(pattern=r"^https?://")
+    article_url: ArticleUrl
     contact: str = Field(min_length=5, description="e-mail or URL, sent in the user agent")
     selection: Selection
     requests_per_second: float = Field(default=5, gt=0)
@@ -136,7 +141,6 @@ class Wikipedia(Section):
     articles_per_night: int = Field(ge=1)
     seed: int = 0
     licence: str = "CC BY-SA 4.0"
-    article_url: str = Field(pattern=r"^https?://.*\{title\}", description="page URL with {title}")
     simplify_chinese: bool = False
     min_language_score: Share = 0.8
     document_tokens: TokenBounds = TokenBounds(min=1000, max=10000)
@@ -144,6 +148,14 @@ class Wikipedia(Section):
     cleaning: Cleaning
     dump: DumpSource | None = None
     api: ApiSource | None = None
+
+    @property
+    def article_url(self) -> str:
+        """The address of a page of the source in use, with {title}."""
+        source = self.api if self.source == "api" else self.dump
+        if source is None:
+            raise AssertionError("validation lets no source through without its section")
+        return source.article_url
 
     @model_validator(mode="after")
     def _source_described(self) -> Wikipedia:

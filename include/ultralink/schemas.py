@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -56,6 +57,38 @@ TEACHER = pa.struct(
         pa.field("cost_usd", pa.float64()),
     ]
 )
+
+
+class MessageRow(TypedDict):
+    """One of a row's ``messages``."""
+
+    role: str
+    content: str
+
+
+class SourceRow(TypedDict):
+    """What a reader needs of ``source``."""
+
+    title: str
+    revision_id: int | None
+    url: str
+    licence: str
+
+
+class TeacherRow(TypedDict):
+    """What a reader needs of ``teacher``."""
+
+    model: str
+
+
+class SampleRow(TypedDict):
+    """What a reader needs of a SAMPLES or DIALOGUES row."""
+
+    id: str
+    messages: list[MessageRow]
+    source: SourceRow
+    teacher: TeacherRow
+
 
 MESSAGES = pa.list_(pa.struct([_required("role", pa.string()), _required("content", pa.string())]))
 

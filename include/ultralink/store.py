@@ -60,9 +60,10 @@ def disk_errors(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"{path}: no space left; nothing was half-written. Free space, then retry.") from error
+            raise StoreFull(f"{path}: no space left; nothing was half-written. Free some.") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreReadOnly(f"{path}: cannot be written ({error.strerror}). Check the store's mount and owner.") from error
+            why = error.strerror
+            raise StoreReadOnly(f"{path}: cannot be written ({why}); check mount and owner") from error
         raise
 
 
@@ -131,7 +132,7 @@ class Store:
                 yield aside
                 if self.is_local:
                     _sync(aside)
-                    os.replace(aside, path)
+                    Path(aside).replace(path)
                     _sync(folder)
                     _sweep(folder)
                 else:
@@ -227,13 +228,16 @@ class Part:
         ``made_by`` is the fingerprint. Memory: one batch of rows. Of several writers in one ``with``,
         the first named commits last. Raises SchemaMismatch (a row does not fit), StoreFull, StoreReadOnly.
         """
-        with self.store.aside(self.path) as aside, open(aside, "wb") as sink:
-            with pq.ParquetWriter(sink, self.stage.schema, compression="zstd") as parquet:
-                rows = PartWriter(self.path, self.stage, parquet)
-                yield rows
-                rows.flush()
-                stamp = Stamp(made_by, rows.digest(), rows.count)
-                parquet.add_key_value_metadata(self._metadata(stamp))
+        with (
+            self.store.aside(self.path) as aside,
+            Path(aside).open("wb") as sink,
+            pq.ParquetWriter(sink, self.stage.schema, compression="zstd") as parquet,
+        ):
+            rows = PartWriter(self.path, self.stage, parquet)
+            yield rows
+            rows.flush()
+            stamp = Stamp(made_by, rows.digest(), rows.count)
+            parquet.add_key_value_metadata(self._metadata(stamp))
 
     def write(self, rows: Iterable[Row], made_by: str) -> Stamp:
         """Write all ``rows`` as the part, like ``writer``."""
@@ -257,7 +261,8 @@ class Part:
         }
 
     def _stamp_of(self, metadata: Mapping[bytes, bytes], rows: int) -> Stamp:
-        found = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"ultralink.")}
+        ours = {key: value for key, value in metadata.items() if key.startswith(b"ultralink.")}
+        found = {key.decode(): value.decode() for key, value in ours.items()}
         stage, version = found.get("ultralink.stage"), found.get("ultralink.schema_version")
         if (stage, version) != (self.stage.name, str(self.stage.version)):
             raise SchemaMismatch(

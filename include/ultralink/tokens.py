@@ -12,4 +12,4 @@ def _encoding() -> bpe.Tokenizer:
 
 def count_tokens(text: str) -> int:
     """Number of cl100k_base tokens in ``text``; needs no network and no cache folder."""
-    return _encoding().count(text)
+    return int(_encoding().count(text))

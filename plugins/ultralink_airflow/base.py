@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
@@ -44,8 +44,9 @@ class StageOperator(BaseOperator, ABC):
     :param shard: which slice of the partition
     """
 
-    def __init__(self, *, language: str, shard: int = 0, **kwargs: object) -> None:
-        super().__init__(**{"do_xcom_push": False, **kwargs})
+    def __init__(self, *, language: str, shard: int = 0, **kwargs: Any) -> None:
+        kwargs.setdefault("do_xcom_push", False)
+        super().__init__(**kwargs)
         self.language = language
         self.shard = shard
 

@@ -58,6 +58,8 @@ def teacher_endpoint(conn_id: str, timeout_s: float) -> Endpoint:
         client = hook.get_conn()
         return Endpoint.from_client(client, hook.get_connection(conn_id).extra_dejson, timeout_s)
     except AirflowNotFoundException as error:
-        raise KeyRejected(f"connection {conn_id!r} does not exist; add it with type openai and the key as password") from error
+        raise KeyRejected(
+            f"connection {conn_id!r} does not exist; add it with type openai and the key as password"
+        ) from error
     except OpenAIError as error:
         raise KeyRejected(f"connection {conn_id!r}: {error}") from error

@@ -27,7 +27,10 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
     (errors.StoreFull, "Free space on the store."),
     (errors.StoreReadOnly, "Make the store writable for Airflow's user."),
-    (errors.RequestRefused, "Read the endpoint's answer above; a sampling setting of the recipe may be wrong."),
+    (
+        errors.RequestRefused,
+        "Read the endpoint's answer above; a sampling setting of the recipe may be wrong.",
+    ),
     (errors.AnswerInvalid, "Take a model that keeps to a JSON schema for the judge (judge.model)."),
     (errors.TeacherUnavailable, "Wait until the endpoint answers again, or lower teacher.concurrency."),
 )

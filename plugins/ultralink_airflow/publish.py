@@ -33,4 +33,4 @@ class PublishSamplesOperator(StageOperator):
         if not statistics.dialogues:
             self.skip("No dialogue passed the gates: the rejects say why.")
         for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = statistics.event()
+            context["outlet_events"][outlet].extra = {**statistics.event()}

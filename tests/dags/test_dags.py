@@ -56,7 +56,12 @@ def parse(project: Path) -> dict[str, dict[str, str]]:
         "PYTHONPATH": os.pathsep.join(str(project / folder) for folder in ("include", "plugins")),
     }
     done = subprocess.run(
-        [sys.executable, "-c", PARSE], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", PARSE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic
 
 from ultralink.dialogue.door import Value
-from ultralink.offline_teacher import compose
+from ultralink.offline_teacher import checking, compose
 from ultralink.offline_teacher.reading import PromptShelf, Task
 from ultralink.prompts import PROMPTS, Step, load_prompts
 from ultralink.recipe import DumpSource, Recipe, load_recipe
@@ -25,6 +25,8 @@ from ultralink.wikipedia.segment import passages
 LANGUAGES = ["en", "zh", "ru", "fr", "es"]
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DATA = Path(__file__).parents[1] / "data"
+
+ADDRESS = "https://example.org/wiki/{title}"
 
 
 # --- passages ---------------------------------------------------------------------------------
@@ -56,7 +58,7 @@ def sample_passages(language: str) -> tuple[Passage, ...]:
 def dump_passages(recipe: Recipe) -> Iterator[Passage]:
     """The passages of the dump that ``recipe`` names."""
     wikipedia = recipe.wikipedia
-    wiki = DumpWiki(wikipedia.dump or DumpSource(path="none"), NOON)
+    wiki = DumpWiki(wikipedia.dump or DumpSource(article_url=ADDRESS, path="none"), NOON)
     for page in wiki.pages(list(wiki.candidates())):
         article = clean(page, wikipedia, recipe.text) if isinstance(page, Page) else page
         if isinstance(article, Article):
@@ -140,7 +142,7 @@ class Teacher:
     ) -> Judged[Value]:
         call, task = self._heard(step, messages, attempt)
         spoilt = self.spoil(call)
-        text = compose.verdicts(task).model_dump_json() if spoilt is None else spoilt
+        text = checking.verdicts(task).model_dump_json() if spoilt is None else spoilt
         return Judged(schema.model_validate_json(text), rehearsed=self.rehearse)
 
     def _heard(self, step: str, messages: Sequence[Message], attempt: int) -> tuple[Call, Task]:

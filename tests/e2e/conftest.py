@@ -8,19 +8,27 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.system import Live, Teacher
+from tests.waiting import wait_for
 
 from ultralink.local.processes import start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import ROOT, LocalSettings, Secrets, free_port
 from ultralink.store import Store
-from tests.e2e.system import Live, Teacher
-from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file), "--latency", "0.4"]
+    command = [
+        sys.executable,
+        "-m",
+        "ultralink.offline_teacher",
+        "--port-file",
+        str(port_file),
+        "--latency",
+        "0.4",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         wait_for(port_file.exists, 30)

@@ -8,6 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 
 from tests.waiting import wait_for
+
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings
 from ultralink.store import Store

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.waiting import wait_for
+
 from ultralink.local.processes import running
 from ultralink.local.settings import ROOT
 
@@ -31,8 +31,13 @@ def command(home: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     }
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "ultralink.local", *arguments],
-        env=environment, cwd=home, stdout=(home / "output").open("w"), stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=home,
+        stdout=(home / "output").open("w"),
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def test_the_demo_shows_a_night_and_stops_what_it_started(home: Path) -> None:
@@ -40,7 +45,15 @@ def test_the_demo_shows_a_night_and_stops_what_it_started(home: Path) -> None:
     assert demo.wait(300) == 0, (home / "output").read_text()
     output = (home / "output").read_text()
     assert "It is not an LLM" in output
-    for row in ("articles", "passages", "dialogues", "reject: article · stub", "prompt tokens", "cost", "paid in this run"):
+    for row in (
+        "articles",
+        "passages",
+        "dialogues",
+        "reject: article · stub",
+        "prompt tokens",
+        "cost",
+        "paid in this run",
+    ):
         assert re.search(rf"│ {row} +│", output), row
     assert "offline-teacher (not an LLM)" in output
     samples = re.search(r"samples +(\S+/samples/ru/\S+\.parquet)", output)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-
 from tests.e2e.system import Live
-from ultralink.local.processes import running
-from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, REJECTS, SAMPLES, SELECTION
-from ultralink.stages.statistics import Statistics, read_statistics
 from tests.waiting import wait_for
+
+from ultralink.local.processes import running
+from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, SELECTION
+from ultralink.stages.statistics import Statistics, read_statistics
 
 DATE = "2026-11-01"
 SHARDS = 4
@@ -67,7 +67,9 @@ def test_a_night_makes_samples_with_provenance(live: Live, first_run: str) -> No
         assert len(roles) >= 2
         source, teacher = row["source"], row["teacher"]
         assert row["id"] == f"zh-chat_specific-{source['passage_id']}"
-        assert source["passage_id"] == f"{source['page_id']}-{source['revision_id']}-{source['passage_id'].split('-')[-1]}"
+        assert (
+            source["passage_id"] == f"{source['page_id']}-{source['revision_id']}-{source['passage_id'].split('-')[-1]}"
+        )
         assert source["title"]
         assert source["url"].startswith("http")
         assert source["licence"] == "CC BY-SA 4.0"
@@ -104,7 +106,11 @@ def test_the_asset_event_carries_the_figures(live: Live, first_run: str) -> None
 
 
 def test_tasks_log_their_outputs_a_summary_and_progress(live: Live, first_run: str) -> None:
-    for task, stage in (("wikipedia.extract", "passages"), ("dialogue.generate", "dialogues"), ("publish.publish", "samples")):
+    for task, stage in (
+        ("wikipedia.extract", "passages"),
+        ("dialogue.generate", "dialogues"),
+        ("publish.publish", "samples"),
+    ):
         text = logs(live, first_run, task)
         assert f"Output: {live.settings.store}/{stage}/zh/{DATE}/00000.parquet" in text
     assert "any-key" not in logs(live, first_run, "dialogue.generate")
@@ -117,7 +123,10 @@ def test_the_ledger_agrees_with_the_teacher(live: Live, first_run: str) -> None:
 
 
 def test_the_same_night_again_pays_nothing_and_changes_nothing(live: Live, first_run: str) -> None:
-    paid, parts = live.teacher.stats()["calls"], {stage: written(live, stage) for stage in ("selection", "passages", "dialogues", "samples")}
+    paid, parts = (
+        live.teacher.stats()["calls"],
+        {stage: written(live, stage) for stage in ("selection", "passages", "dialogues", "samples")},
+    )
     assert live.finish("zh", live.run("zh", DATE)) == "success"
     assert live.teacher.stats()["calls"] == paid
     assert {stage: written(live, stage) for stage in parts} == parts
@@ -126,7 +135,11 @@ def test_the_same_night_again_pays_nothing_and_changes_nothing(live: Live, first
 def test_a_rebuild_replays_to_the_same_bytes(live: Live, first_run: str) -> None:
     folder = Path(live.settings.store)
     paid = live.teacher.stats()["calls"]
-    files = [path for stage in ("dialogues", "samples", "rejects") for path in sorted((folder / stage / "zh" / DATE).glob("*.parquet"))]
+    files = [
+        path
+        for stage in ("dialogues", "samples", "rejects")
+        for path in sorted((folder / stage / "zh" / DATE).glob("*.parquet"))
+    ]
     before, written_before = [path.read_bytes() for path in files], written(live, "dialogues")
     assert live.finish("zh", live.run("zh", DATE, rebuild=True)) == "success"
     assert live.teacher.stats()["calls"] == paid
@@ -144,7 +157,9 @@ def test_clearing_one_shard_makes_only_that_shard_again(live: Live, first_run: s
     assert live.finish("zh", first_run) == "success"
     after = {stage: written(live, stage) for stage in ("passages", "dialogues")}
     assert after["passages"] == before["passages"]
-    assert [name for name in after["dialogues"] if after["dialogues"][name] != before["dialogues"][name]] == ["00001.parquet"]
+    assert [name for name in after["dialogues"] if after["dialogues"][name] != before["dialogues"][name]] == [
+        "00001.parquet"
+    ]
 
 
 def test_a_dry_run_prices_all_and_calls_nobody(live: Live) -> None:
@@ -206,8 +221,7 @@ def test_sigkill_loses_nothing_and_pays_again_only_for_what_was_in_flight(live: 
     assert paid - unique <= in_flight
     ledger = pd.read_parquet(statistics(live, "es", date).outputs["ledger"])
     assert ledger["paid"].sum() == unique
-    rows = {part.stage.name: sum(1 for _ in part.rows()) for part in (
-        live.store.part(PASSAGES, "es", date), live.store.part(DIALOGUES, "es", date), live.store.part(DIALOGUE_REJECTS, "es", date),
-    )}  # fmt: skip
-    turns = sum("-turn" in str(row["id"]) for row in live.store.part(DIALOGUE_REJECTS, "es", date).rows(["id"]))
-    assert rows["dialogues"] + rows["dialogue_rejects"] - turns == rows["passages"] > 0
+    parts = [live.store.part(stage, "es", date) for stage in (PASSAGES, DIALOGUES, DIALOGUE_REJECTS)]
+    passages, dialogues, rejects = ([str(row["id"]) for row in part.rows(["id"])] for part in parts)
+    turned_down = [row_id for row_id in rejects if "-turn" not in row_id]
+    assert len(dialogues) + len(turned_down) == len(passages) > 0

@@ -17,6 +17,7 @@ ALL_ERRORS = [
 @pytest.mark.parametrize("kind", ALL_ERRORS)
 def test_airflow_retries_only_what_may_heal(kind: type[Exception]) -> None:
     from airflow.sdk import RetryAction
+
     from ultralink_airflow.retry import POLICY
 
     decision = POLICY.evaluate(kind("why"), try_number=1, max_tries=4)
@@ -26,13 +27,16 @@ def test_airflow_retries_only_what_may_heal(kind: type[Exception]) -> None:
 
 def test_the_policy_survives_the_database() -> None:
     from airflow.sdk import ExceptionRetryPolicy, RetryAction
+
     from ultralink_airflow.retry import POLICY
 
     stored = ExceptionRetryPolicy.deserialize(json.loads(json.dumps(POLICY.serialize(), default=str)))
     assert stored.evaluate(errors.KeyRejected("no"), 1, 4).action == RetryAction.FAIL
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALL_ERRORS if not kind.__subclasses__() and kind is not errors.NothingNew])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ALL_ERRORS if not kind.__subclasses__() and kind is not errors.NothingNew]
+)
 def test_the_failure_note_says_what_to_do(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
     from ultralink_airflow.failure import FailureNote
 
@@ -52,7 +56,11 @@ def connection(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
 def test_the_endpoint_is_what_the_connection_says(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> None:
     from ultralink_airflow.dialogue import teacher_endpoint
 
-    extra = {"requests_per_minute": 600, "model": "my-model", "openai_client_kwargs": {"organization": "org-1"}}
+    extra = {
+        "requests_per_minute": 600,
+        "model": "my-model",
+        "openai_client_kwargs": {"organization": "org-1"},
+    }
     connection(monkeypatch, password="secret-key", host="http://127.0.0.1:9/v1", extra=extra)
     endpoint = teacher_endpoint("teacher", 12.5)
     assert endpoint.base_url == "http://127.0.0.1:9/v1"

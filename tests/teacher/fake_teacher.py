@@ -1,4 +1,4 @@
-"""A fake teacher on loopback: an OpenAI-compatible server, not an LLM, that does what a test's script says."""
+"""A fake teacher on loopback: an OpenAI-compatible server, no LLM, that does what a test's script says."""
 
 from __future__ import annotations
 
@@ -62,7 +62,11 @@ def completion(text: str, *, prompt: int = 10, completion: int = 5, **changes: o
         "object": "chat.completion",
         "model": "fake-2026-11-01",
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        },
     }
     return json.dumps(whole | changes).encode()
 
@@ -100,6 +104,13 @@ class FakeTeacher:
         self.in_flight = self.most_in_flight = 0
         self.url = ""
         self._attempts: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for a request or an answer that makes ``reached`` true."""
+        while not reached():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -108,6 +119,7 @@ class FakeTeacher:
         at = asyncio.get_running_loop().time()
         asked = Asked(body, dict(request.headers), dict(request.query), self._attempts[prompt], at)
         self.asked.append(asked)
+        self._changed.set()
         reply = self.script(asked)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -117,6 +129,7 @@ class FakeTeacher:
             self.in_flight -= 1
         if reply.status == 200:
             self.paid[asked.last] += 1
+            self._changed.set()
         if reply.drop:
             assert request.transport is not None
             request.transport.close()
@@ -148,7 +161,11 @@ async def fake_teacher(script: Script = echo) -> AsyncIterator[FakeTeacher]:
 
 
 CARDS = ModelCards(
-    {"priced": ModelCard(context_tokens=8000, usd_per_million_tokens=Prices(prompt=100, cached=50, completion=200))}
+    {
+        "priced": ModelCard(
+            context_tokens=8000, usd_per_million_tokens=Prices(prompt=100, cached=50, completion=200)
+        )
+    }
 )
 
 
@@ -161,7 +178,9 @@ def endpoint(url: str, *, timeout_s: float = 20, limits: Limits | None = None) -
     )
 
 
-def desk(folder: str, *, fs: Any = None, model: str = "priced", budget: Budget = NO_BUDGET, **changes: Any) -> Desk:
+def desk(
+    folder: str, *, fs: Any = None, model: str = "priced", budget: Budget = NO_BUDGET, **changes: Any
+) -> Desk:
     settings: Json = {
         "fs": fs or fsspec.filesystem("file"),
         "journal_folder": folder,
@@ -179,9 +198,11 @@ async def opened(
     script: Script, folder: str, *, timeout_s: float = 20, limits: Limits | None = None, **changes: Any
 ) -> AsyncIterator[tuple[Ask, FakeTeacher]]:
     """A fake teacher, and the door to it."""
-    async with fake_teacher(script) as fake:
-        async with teacher(desk(folder, **changes), endpoint(fake.url, timeout_s=timeout_s, limits=limits)) as ask:
-            yield ask, fake
+    async with (
+        fake_teacher(script) as fake,
+        teacher(desk(folder, **changes), endpoint(fake.url, timeout_s=timeout_s, limits=limits)) as ask,
+    ):
+        yield ask, fake
 
 
 def say(text: str) -> list[Message]:

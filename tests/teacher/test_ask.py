@@ -13,7 +13,6 @@ from typing import Literal
 import fsspec
 import pytest
 from pydantic import BaseModel, Field
-
 from tests.teacher.fake_teacher import (
     CARDS,
     Asked,
@@ -30,11 +29,20 @@ from tests.teacher.fake_teacher import (
     opened,
     say,
 )
-from ultralink.errors import AnswerInvalid, BudgetExceeded, KeyRejected, ModelUnknown, RequestRefused, TeacherUnavailable
+
+from ultralink.errors import (
+    AnswerInvalid,
+    BudgetExceeded,
+    KeyRejected,
+    ModelUnknown,
+    RequestRefused,
+    TeacherUnavailable,
+)
 from ultralink.teacher import client
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.budget import Budget
 from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.live import Origin
 from ultralink.teacher.request import Message, Sampling
 
@@ -54,7 +62,9 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with fake_teacher() as fake:
             for round in range(2):
-                async with teacher(desk(str(tmp_path), origin=Origin(f"run-{round}", round)), endpoint(fake.url)) as ask:
+                async with teacher(
+                    desk(str(tmp_path), origin=Origin(f"run-{round}", round)), endpoint(fake.url)
+                ) as ask:
                     said = [await ask("step", say(f"row {row}")) for row in range(5)]
                     assert [each.text for each in said] == [f"re: row {row}" for row in range(5)]
                     assert ask.tally.total.replayed == 5 * round
@@ -117,8 +127,7 @@ def test_one_of_many_waiters_may_leave(tmp_path: Path) -> None:
         async with opened(lambda _: Reply(body=completion("one"), hang_s=0.05), str(tmp_path)) as (ask, fake):
             leaver = asyncio.create_task(ask("step", say("same")))
             stayer = asyncio.create_task(ask("step", say("same")))
-            while not fake.asked:
-                await asyncio.sleep(0.001)
+            await fake.until(lambda: bool(fake.asked))
             leaver.cancel()
             assert (await stayer).text == "one"
 
@@ -129,8 +138,7 @@ def test_an_answer_on_the_wire_reaches_the_journal_though_its_row_is_gone(tmp_pa
     async def main() -> None:
         async with opened(lambda _: Reply(body=completion("late"), hang_s=0.1), str(tmp_path)) as (ask, fake):
             row = asyncio.create_task(ask("step", say("a")))
-            while not fake.asked:
-                await asyncio.sleep(0.001)
+            await fake.until(lambda: bool(fake.asked))
             row.cancel()
         async with opened(echo, str(tmp_path)) as (ask, fake):
             assert (await ask("step", say("a"))).text == "late"
@@ -177,7 +185,9 @@ def test_one_object_is_found_wherever_it_stands(text: str, tmp_path: Path) -> No
 
 def test_an_invalid_answer_is_asked_for_again_and_told_why(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
-        return good('{"grounded": "perhaps", "quote": "x"}') if len(asked.body["messages"]) == 1 else good(GOOD)
+        return (
+            good('{"grounded": "perhaps", "quote": "x"}') if len(asked.body["messages"]) == 1 else good(GOOD)
+        )
 
     async def main() -> None:
         for _ in range(2):
@@ -211,7 +221,9 @@ def test_an_answer_cut_at_the_limit_is_told_to_be_shorter(tmp_path: Path) -> Non
     cut = completion("", choices=[{"finish_reason": "length", "message": {"content": GOOD[:20]}}])
 
     async def main() -> None:
-        async with opened(lambda asked: Reply(body=cut) if len(asked.body["messages"]) == 1 else good(GOOD), str(tmp_path)) as (ask, fake):
+        async with opened(
+            lambda asked: Reply(body=cut) if len(asked.body["messages"]) == 1 else good(GOOD), str(tmp_path)
+        ) as (ask, fake):
             await ask.structured("judge", say("x"), Verdict)
             assert "shorter" in fake.asked[1].last
 
@@ -348,7 +360,9 @@ def test_the_budget_is_never_passed(cap: str, together: int, tmp_path: Path) -> 
     budget = Budget(usd=20.5 * usd(cost)) if cap == "usd" else Budget(tokens=52 * 20 + 26)
 
     async def main() -> None:
-        async with opened(lambda _: Reply(body=completion("x", **cost), hang_s=0.002), str(tmp_path), budget=budget) as (ask, fake):
+        async with opened(
+            lambda _: Reply(body=completion("x", **cost), hang_s=0.002), str(tmp_path), budget=budget
+        ) as (ask, fake):
             refusals = []
 
             async def worker(number: int) -> None:
@@ -383,7 +397,9 @@ def test_the_budget_is_never_passed(cap: str, together: int, tmp_path: Path) -> 
 
 def test_lost_answers_count_as_spent(tmp_path: Path) -> None:
     """The provider bills what was cut on the way: 3 tries of 60 tokens, where the cap is of 4."""
-    script = lambda asked: Reply(body=completion("x", prompt=10, completion=50)[: 40 if asked.attempt % 3 else None])  # noqa: E731
+    script = lambda asked: Reply(
+        body=completion("x", prompt=10, completion=50)[: 40 if asked.attempt % 3 else None]
+    )
 
     async def main() -> None:
         async with opened(script, str(tmp_path), budget=Budget(tokens=290)) as (ask, fake):
@@ -397,7 +413,9 @@ def test_lost_answers_count_as_spent(tmp_path: Path) -> None:
 
 def test_a_server_that_counts_more_than_we_do_is_believed(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(lambda _: good("x", prompt=500, completion=10), str(tmp_path), budget=Budget(tokens=2000)) as (ask, fake):
+        async with opened(
+            lambda _: good("x", prompt=500, completion=10), str(tmp_path), budget=Budget(tokens=2000)
+        ) as (ask, fake):
             with pytest.raises(BudgetExceeded):
                 for row in range(100):
                     await ask("step", say(str(row)))
@@ -410,9 +428,13 @@ def test_a_usd_budget_needs_a_price(tmp_path: Path) -> None:
     async def main() -> None:
         async with fake_teacher() as fake:
             with pytest.raises(ModelUnknown, match=r"'unpriced'.*|.*models\.yaml"):
-                async with teacher(desk(str(tmp_path), model="unpriced", budget=Budget(usd=1)), endpoint(fake.url)):
+                async with teacher(
+                    desk(str(tmp_path), model="unpriced", budget=Budget(usd=1)), endpoint(fake.url)
+                ):
                     raise AssertionError("opened all the same")
-            async with teacher(desk(str(tmp_path), model="unpriced", budget=Budget(tokens=1000)), endpoint(fake.url)) as ask:
+            async with teacher(
+                desk(str(tmp_path), model="unpriced", budget=Budget(tokens=1000)), endpoint(fake.url)
+            ) as ask:
                 assert (await ask("step", say("a"))).cost_usd is None
 
     asyncio.run(main())
@@ -487,21 +509,22 @@ def test_a_rehearsal_calls_nobody_writes_nothing_and_prices_all(tmp_path: Path) 
 @pytest.mark.parametrize("waiting", ["in a pause", "at the gate"])
 def test_a_drained_door_begins_nothing_new(waiting: str, tmp_path: Path) -> None:
     async def main() -> None:
-        script: Callable[[Asked], Reply] = lambda _: (  # noqa: E731
-            error(429, Retry_After="60") if waiting == "in a pause" else Reply(body=completion("x"), hang_s=0.1)
+        script: Callable[[Asked], Reply] = lambda _: (
+            error(429, Retry_After="60")
+            if waiting == "in a pause"
+            else Reply(body=completion("x"), hang_s=0.1)
         )
-        from ultralink.teacher.endpoint import Limits
-
         async with opened(script, str(tmp_path), limits=Limits(concurrency=1)) as (ask, fake):
             rows = [asyncio.create_task(ask("step", say(str(row)))) for row in range(3)]
-            while not fake.asked:
-                await asyncio.sleep(0.001)
+            await fake.until(lambda: bool(fake.asked))
             await asyncio.sleep(0.02)
             asked = len(fake.asked)
             await ask.drain(5)
             ended = await asyncio.gather(*rows, return_exceptions=True)
             assert len(fake.asked) == asked
-            assert sum(isinstance(each, TeacherUnavailable) for each in ended) == (3 if waiting == "in a pause" else 2)
+            assert sum(isinstance(each, TeacherUnavailable) for each in ended) == (
+                3 if waiting == "in a pause" else 2
+            )
 
     asyncio.run(main())
 

@@ -9,8 +9,8 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-
 from tests.teacher.fake_teacher import KEY, Reply, Script, completion, error, first, good, opened, say
+
 from ultralink.errors import (
     ContextOverflow,
     KeyRejected,
@@ -116,7 +116,9 @@ def test_no_message_shows_the_key(tmp_path: Path) -> None:
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_an_endpoint_that_stays_broken_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_stays_broken_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(client, "LONGEST_WAIT_S", 0.02)
 
@@ -151,7 +153,7 @@ def test_retry_after_is_waited_out(status: int, kind: str, tmp_path: Path) -> No
         return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
 
     async def main() -> None:
-        script = lambda asked: error(status, Retry_After=wish()) if asked.attempt == 1 else good()  # noqa: E731
+        script = lambda asked: error(status, Retry_After=wish()) if asked.attempt == 1 else good()
         async with opened(script, str(tmp_path)) as (ask, fake):
             await ask("step", say("hello"))
             one, two = fake.asked
@@ -162,7 +164,15 @@ def test_retry_after_is_waited_out(status: int, kind: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("3", 3), ("0.25", 0.25), ("-5", 0), ("86400", MAX_RETRY_AFTER_S), ("inf", MAX_RETRY_AFTER_S), ("nan", None), ("soon", None)],
+    [
+        ("3", 3),
+        ("0.25", 0.25),
+        ("-5", 0),
+        ("86400", MAX_RETRY_AFTER_S),
+        ("inf", MAX_RETRY_AFTER_S),
+        ("nan", None),
+        ("soon", None),
+    ],
 )
 def test_retry_after_values(value: str, seconds: float | None) -> None:
     assert retry_after({"Retry-After": value}) == seconds
@@ -175,7 +185,20 @@ def test_retry_after_dates_are_read_by_the_servers_clock() -> None:
     assert retry_after({}) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"3", b'"x"', b"[]", b'{"error": null}', b'{"error": "x"}', b"\xff", b'{"error": {"message": 5}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"3",
+        b'"x"',
+        b"[]",
+        b'{"error": null}',
+        b'{"error": "x"}',
+        b"\xff",
+        b'{"error": {"message": 5}}',
+    ],
+)
 def test_any_error_body_is_explained(body: bytes) -> None:
     assert isinstance(explain(body).message, str)
 
@@ -192,7 +215,10 @@ def test_finish_reason_and_usage_are_surfaced(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
-    choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": None, "refusal": "I will not."}}
+    choice = {
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": None, "refusal": "I will not."},
+    }
     said, _ = answer(lambda _: Reply(body=completion("", choices=[choice])), tmp_path)
     assert (said.text, said.finish_reason) == ("I will not.", "refusal")
 
@@ -230,6 +256,7 @@ def test_nobody_listening_is_unavailable(tmp_path: Path, monkeypatch: pytest.Mon
         async with opened(first(), str(tmp_path)) as (ask, fake):
             fake_url = fake.url
         from tests.teacher.fake_teacher import desk, endpoint
+
         from ultralink.teacher.desk import teacher
 
         async with teacher(desk(str(tmp_path)), endpoint(fake_url)) as ask:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.auth import x509_workload_identity
-
 from tests.teacher.fake_teacher import KEY, Asked, Reply, desk, error, fake_teacher, good, say
+
 from ultralink.errors import KeyRejected, RecipeError
 from ultralink.teacher.desk import teacher
 from ultralink.teacher.endpoint import DEFAULT_TIMEOUT_S, Endpoint
@@ -60,7 +60,11 @@ def test_no_key_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("extra", "field"),
-    [({"concurrency": 0}, "concurrency"), ({"requests_per_minute": "many"}, "requests_per_minute"), ({"model": ""}, "model")],
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"requests_per_minute": "many"}, "requests_per_minute"),
+        ({"model": ""}, "model"),
+    ],
 )
 def test_a_bad_limit_is_named(extra: dict[str, object], field: str) -> None:
     with pytest.raises(RecipeError, match=field):

@@ -203,14 +203,18 @@ def test_a_last_record_torn_at_any_byte_is_survived(tmp_path: Path) -> None:
 
 @QUICK
 @given(data=st.data())
-def test_garbage_costs_only_what_it_hits(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_garbage_costs_only_what_it_hits(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("j")
     write(folder, "a", *(record(number) for number in range(5)))
     write(folder, "b", record(9))
     path = next(each for each in segments(folder) if each.name.startswith("a~"))
     lines = path.read_bytes().splitlines(keepends=True)
     hit = data.draw(st.integers(0, 4))
-    place = data.draw(st.integers(0, len(lines[hit]) - 2))  # not the line break, which would take the next along
+    place = data.draw(
+        st.integers(0, len(lines[hit]) - 2)
+    )  # not the line break, which would take the next along
     damaged = bytearray(lines[hit])
     damaged[place] ^= data.draw(st.integers(1, 255).filter(lambda flip: damaged[place] ^ flip != 0x0A))
     path.write_bytes(b"".join([*lines[:hit], bytes(damaged), *lines[hit + 1 :]]))
@@ -232,7 +236,9 @@ def test_two_attempts_at_once_have_their_own_segments(tmp_path: Path) -> None:
     async def main() -> None:
         one = Journal.open(LOCAL, str(tmp_path), "shard-0")
         two = Journal.open(LOCAL, str(tmp_path), "shard-0")
-        await asyncio.gather(*(each.put(record(number, "x" * 5000)) for number in range(40) for each in (one, two)))
+        await asyncio.gather(
+            *(each.put(record(number, "x" * 5000)) for number in range(40) for each in (one, two))
+        )
         await one.close()
         await two.close()
 
@@ -254,14 +260,20 @@ def test_the_record_created_first_holds_for_every_reader(tmp_path: Path) -> None
 
 Step = tuple[str, int, int]  # what to do, by which writer, with which key
 steps = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "put", "restart", "tear", "merge"]), st.integers(0, 2), st.integers(0, 9)),
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "restart", "tear", "merge"]),
+        st.integers(0, 2),
+        st.integers(0, 9),
+    ),
     max_size=30,
 )
 
 
 @QUICK
 @given(steps=steps, seed=st.integers(0, 2**16))
-def test_no_interleaving_loses_an_answer(steps: list[Step], seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_interleaving_loses_an_answer(
+    steps: list[Step], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Writers that put, die, leave torn ends and merge one another, in any order, keep every answer."""
     folder = tmp_path_factory.mktemp("j")
     draw = random.Random(seed)
@@ -271,7 +283,11 @@ def test_no_interleaving_loses_an_answer(steps: list[Step], seed: int, tmp_path_
         written: dict[str, list[Record]] = {}
         for count, (what, who, number) in enumerate(steps):
             if what == "put":
-                new = record(number, f"text {count} " * draw.randrange(1, 40), f"2026-11-01T12:00:{draw.randrange(60):02}")
+                new = record(
+                    number,
+                    f"text {count} " * draw.randrange(1, 40),
+                    f"2026-11-01T12:00:{draw.randrange(60):02}",
+                )
                 await journals[who].put(new)
                 written.setdefault(new.key, []).append(new)
             elif what == "restart":
@@ -290,7 +306,9 @@ def test_no_interleaving_loses_an_answer(steps: list[Step], seed: int, tmp_path_
                 else:
                     assert found is None or found in all_of_it
         everything = [encode(each) for each in Journal.open(LOCAL, str(folder), "reader").records()]
-        assert sorted(everything) == sorted({encode(each) for all_of_it in written.values() for each in all_of_it})
+        assert sorted(everything) == sorted(
+            {encode(each) for all_of_it in written.values() for each in all_of_it}
+        )
 
     asyncio.run(main())
 
@@ -304,7 +322,11 @@ def merge(folder: Path, quiet_s: float = -1) -> int:
 
 def test_dead_segments_become_one_and_no_answer_is_lost(tmp_path: Path) -> None:
     for number in range(20):
-        write(tmp_path, f"w{number % 3}", *(record(number * 100 + each, f"text {each} " * 50) for each in range(30)))
+        write(
+            tmp_path,
+            f"w{number % 3}",
+            *(record(number * 100 + each, f"text {each} " * 50) for each in range(30)),
+        )
     before = read(tmp_path)
     size = sum(path.stat().st_size for path in segments(tmp_path))
     assert merge(tmp_path) == 20
@@ -420,7 +442,13 @@ def fail_with(number: int, after: int = 0) -> Callable[[int, bytes], int]:
 @pytest.mark.parametrize("after", [0, 1, 40])
 @pytest.mark.parametrize(
     ("number", "expected"),
-    [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EROFS, StoreReadOnly), (errno.EACCES, StoreReadOnly), (errno.EPERM, StoreReadOnly)],
+    [
+        (errno.ENOSPC, StoreFull),
+        (errno.EDQUOT, StoreFull),
+        (errno.EROFS, StoreReadOnly),
+        (errno.EACCES, StoreReadOnly),
+        (errno.EPERM, StoreReadOnly),
+    ],
 )
 def test_a_disk_that_fails_leaves_nothing_half_written(
     number: int, expected: type[Exception], after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -440,7 +468,9 @@ def test_a_disk_that_fails_leaves_nothing_half_written(
 
     asyncio.run(main())
     assert set(read(tmp_path)) == {key(1), key(4)}
-    assert all(is_sound(line) for path in segments(tmp_path) for line in path.read_bytes().splitlines(keepends=True))
+    assert all(
+        is_sound(line) for path in segments(tmp_path) for line in path.read_bytes().splitlines(keepends=True)
+    )
 
 
 def test_a_failed_fsync_is_a_failed_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

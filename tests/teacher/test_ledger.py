@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.teacher.fake_teacher import CARDS
+
 from ultralink.teacher.ledger import LEDGER, Account, ledger
 from ultralink.teacher.record import Record, Usage
 from ultralink.teacher.tally import Counts
 
 
-def record(number: int, run: str = "r", shard: int = 0, step: str = "q", model: str = "priced", **changes: object) -> Record:
+def record(
+    number: int, run: str = "r", shard: int = 0, step: str = "q", model: str = "priced", **changes: object
+) -> Record:
     settings: dict[str, object] = {
         "key": f"{number:032x}",
         "text": "x",
@@ -41,7 +43,13 @@ def test_sums() -> None:
 
 
 def test_each_run_shard_step_and_model_has_its_row_in_order() -> None:
-    records = [record(1, run="s"), record(2, shard=1), record(3, step="a"), record(4, model="else"), record(5)]
+    records = [
+        record(1, run="s"),
+        record(2, shard=1),
+        record(3, step="a"),
+        record(4, model="else"),
+        record(5),
+    ]
     table = ledger(records, CARDS)
     assert table.schema == LEDGER
     keys = [(row["run"], row["shard"], row["step"], row["model"]) for row in table.to_pylist()]
@@ -61,7 +69,10 @@ def test_a_lost_try_costs_like_the_answer() -> None:
 
 
 def test_live_counts_are_added_even_where_nothing_was_paid() -> None:
-    live = {Account("r", 0, "q", "priced"): Counts(asks=5, replayed=4), Account("r", 0, "j", "priced"): Counts(asks=2, replayed=2)}
+    live = {
+        Account("r", 0, "q", "priced"): Counts(asks=5, replayed=4),
+        Account("r", 0, "j", "priced"): Counts(asks=2, replayed=2),
+    }
     judged, asked = ledger([record(1)], CARDS, live).to_pylist()
     assert (asked["asks"], asked["replayed"], asked["paid"]) == (5, 4, 1)
     assert (judged["asks"], judged["replayed"], judged["paid"], judged["latency_p50_s"]) == (2, 2, 0, None)

@@ -56,8 +56,14 @@ def test_the_users_file_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        ("models: {x: {context_tokens: 0, usd_per_million_tokens: {prompt: 1, cached: 1, completion: 1}}}", "context_tokens"),
-        ("models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: -1, cached: 1, completion: 1}}}", "prompt"),
+        (
+            "models: {x: {context_tokens: 0, usd_per_million_tokens: {prompt: 1, cached: 1, completion: 1}}}",
+            "context_tokens",
+        ),
+        (
+            "models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: -1, cached: 1, completion: 1}}}",
+            "prompt",
+        ),
         ("models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: 1, completion: 1}}}", "cached"),
         ("models: {x: {context_tokens: 9, price: 1}}", "price"),
         ("other: 1", "other"),

@@ -41,6 +41,7 @@ def open_wiki(
 ) -> ApiWiki:
     settings = ApiSource(
         base_url=base_url,
+        article_url="https://en.wikipedia.org/wiki/{title}",
         contact="tests@example.org",
         selection=selection,
         requests_per_second=requests_per_second,
@@ -51,7 +52,6 @@ def open_wiki(
         source="api",
         articles_per_night=5,
         seed=seed,
-        article_url="https://en.wikipedia.org/wiki/{title}",
         cleaning=CLEANING,
         api=settings,
     )

@@ -50,7 +50,7 @@ def test_an_article_has_all_that_attribution_needs() -> None:
         page_id=7,
         revision_id=70,
         title="Tea & «50%»: a/b?",
-        url="https://en.wikipedia.org/wiki/Tea_%26_%C2%AB50%25%C2%BB:_a/b%3F",
+        url="https://ultralink.example/enwiki/Tea_%26_%C2%AB50%25%C2%BB:_a/b%3F",
         licence="CC BY-SA 4.0",
         fetched=FETCHED,
         text=PROSE,
@@ -70,7 +70,7 @@ def test_an_article_has_all_that_attribution_needs() -> None:
     ],
 )
 def test_addresses(title: str, address: str) -> None:
-    assert article_url(wikipedia(), title) == f"https://en.wikipedia.org/wiki/{address}"
+    assert article_url(wikipedia(), title) == f"https://ultralink.example/enwiki/{address}"
 
 
 # --- sections -------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="
 """
 TAIL = "</mediawiki>\n"
 
+ADDRESS = "https://example.org/wiki/{title}"
+
 
 def page(number: int, title: str, text: str, ns: int = 0, redirect: str = "") -> str:
     goes_to = f'<redirect title="{redirect}" />' if redirect else ""
@@ -67,13 +69,13 @@ class Written:
 def plain(folder: Path, pages: Sequence[str] = PAGES) -> Written:
     path = folder / "wiki.xml"
     path.write_text(HEAD + "".join(pages) + TAIL, encoding="utf-8")
-    return Written(DumpSource(path=str(path)))
+    return Written(DumpSource(article_url=ADDRESS, path=str(path)))
 
 
 def packed(folder: Path) -> Written:
     path = folder / "wiki.xml.bz2"
     path.write_bytes(bz2.compress((HEAD + "".join(PAGES) + TAIL).encode()))
-    return Written(DumpSource(path=str(path)))
+    return Written(DumpSource(article_url=ADDRESS, path=str(path)))
 
 
 def multistream(folder: Path, packed_index: bool = True, with_index: bool = True) -> Written:
@@ -91,7 +93,7 @@ def multistream(folder: Path, packed_index: bool = True, with_index: bool = True
     path.write_bytes(written + bz2.compress(TAIL.encode()))
     said = "".join(lines).encode()
     index.write_bytes(bz2.compress(said) if packed_index else said)
-    source = DumpSource(path=str(path), index=str(index) if with_index else None)
+    source = DumpSource(article_url=ADDRESS, path=str(path), index=str(index) if with_index else None)
     return Written(source, tuple(offsets))
 
 
@@ -129,6 +131,14 @@ def test_candidates_are_the_articles_in_order(dump: Written) -> None:
         ]
 
 
+@pytest.mark.parametrize("amount", [1, 2, 3, 9])
+def test_confirmed_candidates_are_articles_in_the_given_order(dump: Written, amount: int) -> None:
+    wiki = dump.wiki()
+    drawn = [one for one in wiki.candidates() if one.page_id != 5][::-1]  # 5 has no text
+    found = wiki.confirmed(drawn, amount)
+    assert [(one.page_id, one.revision_id) for one in found] == [(7, 7000), (6, 6000), (4, 4000), (1, 1000)][:amount]
+
+
 def test_pages_have_their_text_and_revision(dump: Written) -> None:
     tea, story, big = got(dump.wiki(), 6, 4, 1, 4)
     assert (tea, story) == (
@@ -149,7 +159,7 @@ def test_what_is_no_article_is_turned_away(dump: Written) -> None:
 
 
 def test_nothing_chosen_reads_nothing(tmp_path: Path) -> None:
-    assert got(DumpWiki(DumpSource(path=str(tmp_path / "none.xml")), FETCHED)) == []
+    assert got(DumpWiki(DumpSource(article_url=ADDRESS, path=str(tmp_path / "none.xml")), FETCHED)) == []
 
 
 def test_only_the_streams_of_chosen_pages_are_read(tmp_path: Path) -> None:
@@ -180,7 +190,7 @@ def test_utf16_is_read(tmp_path: Path) -> None:
     path = tmp_path / "wiki.xml"
     whole = '<?xml version="1.0" encoding="utf-16"?>' + HEAD + "".join(PAGES) + TAIL
     path.write_bytes(whole.encode("utf-16"))
-    assert [one.title for one in got(DumpWiki(DumpSource(path=str(path)), FETCHED), 4)] == ["AT&T: a story"]
+    assert [one.title for one in got(DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED), 4)] == ["AT&T: a story"]
 
 
 # --- damage ---------------------------------------------------------------------------------------------
@@ -248,7 +258,7 @@ def test_what_is_no_export_is_refused(content: str, said: str, tmp_path: Path) -
     path = tmp_path / "odd.xml"
     path.write_text(content)
     with pytest.raises(DumpError, match=said) as caught:
-        everything(DumpWiki(DumpSource(path=str(path)), FETCHED))
+        everything(DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED))
     assert str(path) in str(caught.value)
 
 
@@ -259,7 +269,7 @@ def test_a_missing_file_a_folder_and_an_unknown_protocol(tmp_path: Path) -> None
         ("nowhere://x/y.xml", "cannot be opened"),
     ):
         with pytest.raises(DumpError, match=said):
-            everything(DumpWiki(DumpSource(path=str(path)), FETCHED))
+            everything(DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +296,7 @@ def test_an_index_that_does_not_fit(index: str, said: str, tmp_path: Path) -> No
 def test_an_index_with_a_plain_dump(tmp_path: Path) -> None:
     index = multistream(tmp_path).source.index
     with pytest.raises(DumpError, match="not multistream"):
-        everything(DumpWiki(DumpSource(path=plain(tmp_path).source.path, index=index), FETCHED))
+        everything(DumpWiki(DumpSource(article_url=ADDRESS, path=plain(tmp_path).source.path, index=index), FETCHED))
 
 
 def test_memory_does_not_grow_with_the_dump(tmp_path: Path) -> None:
@@ -298,7 +308,7 @@ def test_memory_does_not_grow_with_the_dump(tmp_path: Path) -> None:
             file.write(page(number, f"P{number}", "word " * 13_000).encode())
         file.write(page(999, "Huge", "word " * 1_600_000).encode())
         file.write(TAIL.encode())
-    wiki = DumpWiki(DumpSource(path=str(path)), FETCHED)
+    wiki = DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED)
     tracemalloc.start()
     try:
         assert sum(1 for _ in wiki.candidates()) == 385

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 
 from ultralink.dialogue.door import Answer, Ask, Said
 from ultralink.dialogue.judge import GATE as JUDGE_GATE
-from ultralink.dialogue.judge import Verdicts, is_judged, judgement
+from ultralink.dialogue.judge import NoVerdict, ask_judge, is_judged
 from ultralink.dialogue.outcome import Dialogue, Outcome, Spending, TurnedDown, messages_of
-from ultralink.errors import AnswerInvalid, ContextOverflow
+from ultralink.errors import ContextOverflow
 from ultralink.gates import Finding, answer_findings, question_findings
 from ultralink.language import language_score
 from ultralink.prompts import PromptBook, Refused, Step, Turn
@@ -29,7 +30,13 @@ MESSAGE_TOKENS = 4  # what a chat format adds to each message
 
 
 async def converse(
-    passage: Passage, ask: Ask, book: PromptBook, recipe: Recipe, context_tokens: int | None
+    passage: Passage,
+    ask: Ask,
+    book: PromptBook,
+    recipe: Recipe,
+    context_tokens: int | None,
+    *,
+    judge_may_reject: bool,
 ) -> Outcome:
     """A dialogue about ``passage``, or why there is none.
 
@@ -37,11 +44,11 @@ async def converse(
     where ``context_tokens``, the model's context (None: unknown), has no room for another exchange. A
     follow-up turn that keeps failing its gates ends it too: from LEAST_TURNS good turns on these are the
     dialogue, and the failed turn is turned down by itself; with fewer the whole is. So is a dialogue that the
-    judge finds ungrounded.
+    judge finds ungrounded, if ``judge_may_reject``; else the judge's verdict is a score and nothing more.
 
     Raises what ``ask`` raises, but for an invalid verdict and an overflowing context: these cost one row.
     """
-    return await _Conversation(passage, ask, book, recipe, context_tokens).hold()
+    return await _Conversation(passage, ask, book, recipe, context_tokens, judge_may_reject).hold()
 
 
 def follow_ups(passage: Passage, recipe: Recipe) -> Iterator[Step]:
@@ -82,7 +89,13 @@ class _Conversation:
     """One row in the making."""
 
     def __init__(
-        self, passage: Passage, ask: Ask, book: PromptBook, recipe: Recipe, context_tokens: int | None
+        self,
+        passage: Passage,
+        ask: Ask,
+        book: PromptBook,
+        recipe: Recipe,
+        context_tokens: int | None,
+        judge_may_reject: bool,
     ) -> None:
         self._passage = passage
         self._ask = ask
@@ -90,6 +103,7 @@ class _Conversation:
         self._recipe = recipe
         self._context = context_tokens
         self._judged = is_judged(passage, recipe)
+        self._judge_may_reject = judge_may_reject
         self._turns: tuple[Turn, ...] = ()
         self._spent: dict[Step, Spending] = {}
         self._served: set[str] = set()
@@ -185,34 +199,35 @@ class _Conversation:
     async def _scores(self) -> dict[str, float]:
         """``grounded`` and ``language``. Raises _Refused when the judge finds too little grounded."""
         scores = {}
-        verdicts = await self._verdicts() if self._judged else None
-        if verdicts is not None:
-            judged = judgement(verdicts.answers, self._passage)
-            if judged.grounded < self._recipe.judge.min_grounded:
-                raise _Refused(JUDGE_GATE, judged.fault, 1)
-            scores["grounded"] = judged.grounded
+        grounded = await self._grounded() if self._judged else None
+        if grounded is not None:
+            scores["grounded"] = grounded
         answers = "\n".join(turn.answer for turn in self._turns)
         language = language_score(answers, self._recipe.text.detector_labels)
         if language is not None:
             scores["language"] = language
         return scores
 
-    async def _verdicts(self) -> Verdicts | None:
-        """The judge's answer, None in a rehearsal. Raises _Refused unless it speaks of each answer once."""
-        sent = self._book.messages(Step.JUDGE, self._passage, self._turns)
-        attempts = 1 + self._recipe.dialogue.new_attempts
-        for attempt in range(attempts):
-            try:
-                said = await self._ask.structured(Step.JUDGE, sent, Verdicts, attempt=attempt)
-            except (AnswerInvalid, ContextOverflow) as problem:
-                reason = "no_room" if isinstance(problem, ContextOverflow) else "invalid_verdict"
-                raise _Refused(JUDGE_GATE, reason, attempt + 1) from problem
-            self._note(Step.JUDGE, said)
-            if said.rehearsed:
-                return None
-            if said.value.cover(len(self._turns)):
-                return said.value
-        raise _Refused(JUDGE_GATE, "incomplete_verdict", attempts)
+    async def _grounded(self) -> float | None:
+        """The share of grounded answers; None without a verdict. Raises _Refused where the judge may reject."""
+        try:
+            judged = await ask_judge(
+                self._ask,
+                self._book,
+                self._passage,
+                self._turns,
+                new_attempts=self._recipe.dialogue.new_attempts,
+                note=partial(self._note, Step.JUDGE),
+            )
+        except NoVerdict as problem:
+            if self._judge_may_reject:
+                raise _Refused(JUDGE_GATE, problem.reason, problem.attempts) from problem
+            return None
+        if judged is None:
+            return None
+        if self._judge_may_reject and judged.grounded < self._recipe.judge.min_grounded:
+            raise _Refused(JUDGE_GATE, judged.fault, 1)
+        return judged.grounded
 
     # --- result -----------------------------------------------------------------------------------
 

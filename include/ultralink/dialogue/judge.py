@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from ultralink.prompts import defuse
+from ultralink.dialogue.door import Ask, Said
+from ultralink.errors import AnswerInvalid, ContextOverflow
+from ultralink.prompts import PromptBook, Step, Turn, defuse
 from ultralink.recipe import Recipe
 from ultralink.tokens import count_tokens
 from ultralink.wikipedia.article import Passage
@@ -45,6 +47,15 @@ class Verdicts(BaseModel):
         return sorted(verdict.answer for verdict in self.answers) == list(range(1, turns + 1))
 
 
+class NoVerdict(Exception):
+    """The judge was asked so many times and never gave a verdict that could be used; ``reason`` is its code."""
+
+    def __init__(self, reason: str, attempts: int) -> None:
+        super().__init__(reason, attempts)
+        self.reason = reason
+        self.attempts = attempts
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The share of grounded answers, and the reason code of the worst fault (empty: none)."""
@@ -57,6 +68,36 @@ def is_judged(passage: Passage, recipe: Recipe) -> bool:
     """Whether the dialogue about ``passage`` is in the sample that the recipe wants judged."""
     draw = random.Random(f"judge {recipe.language} {passage.id}")
     return draw.random() < recipe.judge.sampling_rate
+
+
+async def ask_judge(
+    ask: Ask,
+    book: PromptBook,
+    passage: Passage,
+    turns: Sequence[Turn],
+    *,
+    new_attempts: int,
+    note: Callable[[Said], None],
+) -> Judgement | None:
+    """What the judge makes of ``turns``, None in a rehearsal; ``note`` gets each of its answers.
+
+    A verdict that does not speak of each answer once is asked for again. Raises NoVerdict
+    (``invalid_verdict``, ``incomplete_verdict``, ``no_room``), and what else ``ask`` raises.
+    """
+    sent = book.messages(Step.JUDGE, passage, turns)
+    for attempt in range(1 + new_attempts):
+        try:
+            said = await ask.structured(Step.JUDGE, sent, Verdicts, attempt=attempt)
+        except AnswerInvalid as problem:
+            raise NoVerdict("invalid_verdict", attempt + 1) from problem
+        except ContextOverflow as problem:
+            raise NoVerdict("no_room", attempt + 1) from problem
+        note(said)
+        if said.rehearsed:
+            return None
+        if said.value.cover(len(turns)):
+            return judgement(said.value.answers, passage)
+    raise NoVerdict("incomplete_verdict", 1 + new_attempts)
 
 
 def judgement(verdicts: Sequence[AnswerVerdict], passage: Passage) -> Judgement:

@@ -17,8 +17,8 @@ from ultralink.local.settings import LocalSettings, Secrets, free_port
 from ultralink.recipe import configured_languages, load_recipe
 
 _OFFLINE = (
-    "[yellow]No OPENAI_API_KEY is set: the teacher is the offline teacher. It is not an LLM; it composes questions "
-    "and answers from the passage by templates.[/]"
+    "[yellow]No OPENAI_API_KEY is set: the teacher is the offline teacher. It is not an LLM; it composes "
+    "questions and answers from the passage by templates.[/]"
 )
 
 
@@ -42,7 +42,8 @@ def up(console: Console) -> None:
     except BaseException:
         stop(settings.home)
         raise
-    console.print(f"\nAirflow:  [bold]{settings.url}[/]\nLogin:    admin / {Secrets.of(settings.home).password}")
+    password = Secrets.of(settings.home).password
+    console.print(f"\nAirflow:  [bold]{settings.url}[/]\nLogin:    admin / {password}", highlight=False)
     console.print("The Dags are paused; unpausing one also runs its latest night. Stop with: make down")
 
 
@@ -77,7 +78,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _started(settings: LocalSettings, console: Console) -> AirflowApi:
     if settings.offline:
         console.print(_OFFLINE)
-    console.print(f"Starting Airflow from {settings.home}, store {settings.store} …", highlight=False)
+    where = f"{settings.home}, store {settings.store}"
+    console.print(f"Starting Airflow from {where} …", highlight=False, soft_wrap=True)
     start(settings)
     return AirflowApi(settings.url, "admin", Secrets.of(settings.home).password)
 

@@ -72,7 +72,7 @@ class Demo:
         while not self.api.has_dag(self.dag_id):
             if time.monotonic() > deadline:
                 errors = "\n".join(self.api.import_errors()) or "no import error"
-                raise LocalError(f"Airflow has no Dag {self.dag_id}; its import errors:\n{errors}")
+                raise LocalError(f"Airflow has no Dag {self.dag_id}. Import errors:\n{errors}")
             time.sleep(_POLL_S)
 
     def _follow(self, run_id: str) -> str:
@@ -100,8 +100,9 @@ class Demo:
         if not failed:
             return f"The run {run_id} failed."
         first = failed[0]
-        pattern = f"dag_id={self.dag_id}/run_id={run_id}/task_id={first.task_id}/**/attempt={first.try_number}.log"
-        log = next(iter(sorted((self.settings.home / "logs").glob(pattern))), None)
+        task = f"dag_id={self.dag_id}/run_id={run_id}/task_id={first.task_id}"
+        logs = (self.settings.home / "logs").glob(f"{task}/**/attempt={first.try_number}.log")
+        log = next(iter(sorted(logs)), None)
         tail = "" if log is None else f"\nIts log, {log}, ends with:\n{_tail(log)}"
         return f"{len(failed)} tasks failed, first {first.task_id}[{first.map_index}].{tail}"
 
@@ -109,7 +110,7 @@ class Demo:
 def _summary(states: Counter[str]) -> str:
     total = states.total()
     done = states["success"]
-    others = [f"{count} {state}" for state, count in sorted(states.items()) if state not in {"success", "waiting"}]
+    others = [f"{states[state]} {state}" for state in sorted(states) if state not in {"success", "waiting"}]
     return f"{done}/{total}" + (f" ({', '.join(others)})" if others else "")
 
 
@@ -165,9 +166,10 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
 
 
 def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
-    sample = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
-    if sample is None:
+    row = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
+    if row is None:
         return
+    sample = cast(SampleRow, row)
     source, teacher = sample["source"], sample["teacher"]
     console.print(
         f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, "
@@ -176,6 +178,7 @@ def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> N
         soft_wrap=True,
     )
     for message in sample["messages"]:
-        speaker, style = ("question", "bold cyan") if message["role"] == "user" else (teacher["model"], "bold green")
+        asks = message["role"] == "user"
+        speaker, style = ("question", "bold cyan") if asks else (teacher["model"], "bold green")
         console.print(f"[{style}]{escape(speaker)}[/]", highlight=False)
         console.print(Padding(Text(message["content"], overflow="fold"), (0, 0, 1, 2)))

@@ -17,6 +17,7 @@ from ultralink.local.settings import ROOT, LocalSettings
 
 _READY_TIMEOUT_S = 240
 _STOP_TIMEOUT_S = 20
+_HEALTHY = ("metadatabase", "scheduler", "dag_processor")
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 
 
@@ -27,8 +28,8 @@ class LocalError(Exception):
 def running(home: Path) -> list[psutil.Process]:
     """All live processes that belong to the Airflow at ``home``.
 
-    Every process that we start leads a session of its own, and what it starts stays in that session. (A mark in
-    the environment would not do: Airflow's processes overwrite it with their titles.)
+    Every process that we start leads a session of its own, and what it starts stays in that session. (A mark
+    in the environment would not do: Airflow's processes overwrite it with their titles.)
     """
     sessions = _sessions(home)
     found = []
@@ -36,21 +37,20 @@ def running(home: Path) -> list[psutil.Process]:
         try:
             session = os.getsid(process.pid)
             if session in sessions and process.status() != psutil.STATUS_ZOMBIE:
-                if process.pid != session or process.create_time() == sessions[session]:
-                    found.append(process)
+                found.append(process)
         except (psutil.Error, ProcessLookupError, PermissionError):
             continue
     return found
 
 
-def _sessions(home: Path) -> dict[int, float]:
-    """Session id -> creation time of its first process, for those that may still be alive."""
+def _sessions(home: Path) -> set[int]:
+    """The sessions noted at ``home`` that may still be alive."""
     try:
         noted = (home / "sessions").read_text().split()
     except FileNotFoundError:
-        return {}
-    sessions = {int(session): float(created) for session, created in zip(noted[::2], noted[1::2], strict=True)}
-    return {session: created for session, created in sessions.items() if not _is_taken_over(session, created)}
+        return set()
+    sessions = zip(map(int, noted[::2]), map(float, noted[1::2]), strict=True)
+    return {session for session, created in sessions if not _is_taken_over(session, created)}
 
 
 def _is_taken_over(session: int, created: float) -> bool:
@@ -111,7 +111,13 @@ def _spawn(home: Path, command: list[str], environment: dict[str, str], log: str
     """Start a process in a session of its own, noted in ``home``; a Ctrl-C at the terminal reaches only us."""
     with (home / "logs" / log).open("ab") as sink:
         process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            command,
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     with (home / "sessions").open("a") as noted:
         noted.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
@@ -121,19 +127,21 @@ def _spawn(home: Path, command: list[str], environment: dict[str, str], log: str
 def _run_airflow(home: Path, environment: dict[str, str], *arguments: str) -> None:
     code = _spawn(home, [sys.executable, "-m", "airflow", *arguments], environment, "setup.log").wait()
     if code:
-        raise LocalError(f"`airflow {' '.join(arguments)}` failed with exit code {code}; see {home / 'logs' / 'setup.log'}")
+        log = home / "logs" / "setup.log"
+        raise LocalError(f"`airflow {' '.join(arguments)}` failed with exit code {code}; see {log}")
 
 
 def _start_teacher(settings: LocalSettings) -> str:
     port_file = settings.home / "teacher.port"
     port_file.unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port", "0", "--port-file", str(port_file)]
+    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file)]
     process = _spawn(settings.home, command, environment, "offline-teacher.log")
     deadline = time.monotonic() + 60
     while not port_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise LocalError(f"The offline teacher did not start; see {settings.home / 'logs' / 'offline-teacher.log'}")
+            log = settings.home / "logs" / "offline-teacher.log"
+            raise LocalError(f"The offline teacher did not start; see {log}")
         time.sleep(0.05)
     return f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
 
@@ -144,9 +152,10 @@ def _wait_until_healthy(settings: LocalSettings) -> None:
         try:
             with urllib.request.urlopen(f"{settings.url}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310
                 health = json.load(answer)
-            if all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+            if all(health[part]["status"] == "healthy" for part in _HEALTHY):
                 return
         except (OSError, ValueError, KeyError):
             pass
         time.sleep(0.3)
-    raise LocalError(f"Airflow was not healthy after {_READY_TIMEOUT_S} s; see the logs in {settings.home / 'logs'}")
+    logs = settings.home / "logs"
+    raise LocalError(f"Airflow was not healthy after {_READY_TIMEOUT_S} s; see the logs in {logs}")

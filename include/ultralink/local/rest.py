@@ -6,9 +6,13 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ultralink.local.processes import LocalError
+
+Json = dict[str, Any]  # Airflow's schema is wide; the few fields used are named where they are read
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class AirflowApi:
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
         self._token: str | None = None
-        self._token = str(self.call("POST", "/auth/token", {"username": user, "password": password})["access_token"])
+        login = {"username": user, "password": password}
+        self._token = str(self.call("POST", "/auth/token", login)["access_token"])
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the Dag processor has registered the Dag."""
@@ -39,7 +44,8 @@ class AirflowApi:
 
     def import_errors(self) -> list[str]:
         """Messages of Dags that did not load."""
-        return [str(error["stack_trace"]) for error in self.call("GET", "/api/v2/importErrors")["import_errors"]]
+        found = self.call("GET", "/api/v2/importErrors")["import_errors"]
+        return [str(error["stack_trace"]) for error in found]
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Pause or unpause a Dag."""
@@ -57,13 +63,14 @@ class AirflowApi:
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """All task instances of a run."""
         run = urllib.parse.quote(run_id)
-        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run}/taskInstances?limit=1000")
         return [
             TaskState(task["task_id"], task["map_index"], task["state"] or "waiting", task["try_number"])
-            for task in found
+            for task in found["task_instances"]
         ]
 
-    def call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, list[dict[str, object]]]:
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Json:
+        """One request; the decoded answer. Raises LocalError with Airflow's words."""
         request = urllib.request.Request(self._url + path, method=method)  # noqa: S310
         request.add_header("Content-Type", "application/json")
         if self._token:
@@ -71,7 +78,8 @@ class AirflowApi:
         data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
-                return json.load(answer)
+                decoded: Json = json.load(answer)
+                return decoded
         except urllib.error.HTTPError as error:
             raise LocalError(f"Airflow answered {error.code} to {method} {path}: {error.read()[:300]!r}") from error
         except OSError as error:

@@ -50,7 +50,7 @@ class LocalSettings:
 
     @classmethod
     def from_environment(cls, *, port: int, scheduled: bool) -> LocalSettings:
-        """``ULTRALINK_HOME``, ``ULTRALINK_STORE`` and ``ULTRALINK_DB`` replace the defaults below the project."""
+        """``ULTRALINK_HOME``, ``ULTRALINK_STORE`` and ``ULTRALINK_DB`` replace the project's own folders."""
         home = Path(os.environ.get("ULTRALINK_HOME") or ROOT / ".airflow").resolve()
         store = os.environ.get("ULTRALINK_STORE") or str(ROOT / ".store")
         database = os.environ.get("ULTRALINK_DB") or f"sqlite:///{home}/airflow.db?timeout=60"
@@ -66,7 +66,7 @@ class LocalSettings:
         return not os.environ.get("OPENAI_API_KEY")
 
     def environment(self, teacher_url: str | None) -> dict[str, str]:
-        """The environment of every Airflow process. ``teacher_url``: the offline teacher's, when it serves."""
+        """The environment of every Airflow process. ``teacher_url`` is the offline teacher's, if it serves."""
         made = Secrets.of(self.home)
         passwords = self.home / "passwords.json"
         passwords.write_text(json.dumps({"admin": made.password}))

@@ -1,4 +1,4 @@
-"""What the offline teacher says when it behaves: question, answer, verdicts, all drawn from the request."""
+"""What the offline teacher says when it behaves: question and answer, drawn from the request."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from ultralink.dialogue.judge import AnswerVerdict, Verdicts
 from ultralink.gates.turn import units
-from ultralink.offline_teacher.facts import LEAST_TOKENS, Fact, facts, sentences
+from ultralink.offline_teacher.facts import Fact, facts, sentences
 from ultralink.offline_teacher.reading import Task
 from ultralink.offline_teacher.templates import templates_of
 from ultralink.prompts import Step
@@ -19,9 +18,7 @@ MOST_COPIED = 0.72  # of a question: the gate's 0.8 with some room
 NEAR = 6  # facts around the last one that a question in depth may take up
 CLAUSE_WORDS = 9  # the gate against copying counts runs of 10 words
 CLAUSE_CHARACTERS = 19  # or of 20 characters where words are not spaced
-LEAST_SHARED = 0.5  # of an answer's words with one sentence, for a verdict without a literal quotation
 _CLAUSE = re.compile(r"[,;:，；：、«»„“”\"()]\s*")
-_WORD = re.compile(r"\w+")
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 
 
@@ -63,16 +60,6 @@ def answer(task: Task) -> str:
         said.append(_capitalised(templates.fill(link, sentence=fact.sentence, fact=fact.bare or "")))
     said.append(templates.fill(_fresh(phrases.closings, before, draw), title=task.title))
     return joined(*said)
-
-
-def verdicts(task: Task) -> Verdicts:
-    """For each answer the passage's sentence that it holds; not supported where it holds none."""
-    whole = sentences(task.passage, task.language)
-    given = []
-    for number, turn in enumerate(task.turns, 1):
-        quote = _quotation(turn.answer, whole)
-        given.append(AnswerVerdict(answer=number, supported=bool(quote), quote=quote))
-    return Verdicts(answers=given)
 
 
 # --- choosing ---------------------------------------------------------------------------------
@@ -169,21 +156,5 @@ def _clauses(task: Task, number: int, draw: random.Random) -> list[str]:
     return draw.sample(known, min(len(known), number)) or [task.title]
 
 
-def _quotation(text: str, whole: Sequence[str]) -> str:
-    telling = [sentence for sentence in whole if count_tokens(sentence) >= LEAST_TOKENS]
-    literal = [sentence for sentence in telling if sentence[1:-1] in text]
-    if literal:
-        return max(literal, key=len)
-    words = frozenset(_WORD.findall(text.lower()))
-    shared = {sentence: _shared(words, sentence) for sentence in telling}
-    best = max(shared, key=lambda sentence: shared[sentence], default="")
-    return best if shared.get(best, 0) >= LEAST_SHARED else ""
-
-
 def _share(part: str, whole: str) -> float:
     return len(units(part)) / len(units(whole))
-
-
-def _shared(words: frozenset[str], sentence: str) -> float:
-    its = frozenset(_WORD.findall(sentence.lower()))
-    return len(its & words) / len(its) if its else 0.0

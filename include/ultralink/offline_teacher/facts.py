@@ -60,7 +60,7 @@ def facts(passage: str, language: str) -> tuple[Fact, ...]:
     """The sentences of ``passage`` that stand alone, in their order."""
     templates = templates_of(language)
     whole = sentences(passage, language)
-    inside = frozenset(_stem(word) for sentence in whole for word in _WORD.findall(sentence)[1:])
+    inside = frozenset(stem(word) for sentence in whole for word in _WORD.findall(sentence)[1:])
     return tuple(
         _fact(index, sentence, inside)
         for index, sentence in enumerate(whole)
@@ -99,11 +99,11 @@ def _decapitalised(sentence: str, inside: frozenset[str]) -> str | None:
     lowered = opening[:1].lower() + opening[1:]
     if lowered == opening:
         return sentence
-    if _stem(lowered) in inside:
+    if stem(lowered) in inside:
         return lowered + sentence[len(opening) :]
-    return sentence if _stem(opening) in inside else None
+    return sentence if stem(opening) in inside else None
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """The word without what may be its ending: enough to know an inflected form again."""
     return word[: max(4, len(word) - 3)]

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from ultralink.dialogue.judge import Verdicts
-from ultralink.offline_teacher import compose
+from ultralink.offline_teacher import checking, compose
 from ultralink.offline_teacher.facts import sentences
 from ultralink.offline_teacher.reading import Task, digest
 from ultralink.offline_teacher.templates import MischiefPhrases, fill, templates_of
@@ -104,11 +104,14 @@ def _bad_answer(task: Task, behaved: str, phrases: MischiefPhrases | None, draw:
 
 
 def _judged(task: Task) -> Verdicts:
-    """Verdicts, at times with one answer that is found unsupported, or with a quotation that is none."""
-    given = compose.verdicts(task)
+    """Verdicts, at times with one answer that is found unsupported, or with a quotation that is none.
+
+    A lone answer is judged as well as it can be: the labelled items that measure the judge are such.
+    """
+    given = checking.verdicts(task)
     draw = random.Random("judge" + task.content)
     fault = draw.randrange(JUDGEMENTS)
-    if not given.answers or fault > 1:
+    if len(given.answers) < 2 or fault > 1:
         return given
     at = draw.randrange(len(given.answers))
     doubted = given.answers[at]

@@ -7,8 +7,8 @@ from ultralink.errors import PartMissing
 from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
 from ultralink.stages.night import Built, Night
-from ultralink.store import fingerprint
-from ultralink.wikipedia.article import Page, Passage, TurnedAway
+from ultralink.store import Part, fingerprint
+from ultralink.wikipedia.article import Candidate, Page, Passage, TurnedAway
 from ultralink.wikipedia.clean import clean
 from ultralink.wikipedia.rows import article_row, passage_row, turned_away_row
 from ultralink.wikipedia.segment import passages
@@ -32,6 +32,7 @@ def extract(night: Night, shard: int) -> Built:
         stamp.digest,
         (shard, night.shards),
         source_settings(recipe.wikipedia),
+        recipe.wikipedia.article_url,
         recipe.wikipedia.model_dump(mode="json", exclude={"api", "dump", "articles_per_night", "seed"}),
         recipe.text.model_dump(mode="json", include={"detector_labels", "abbreviations"}),
     )
@@ -40,7 +41,7 @@ def extract(night: Night, shard: int) -> Built:
     if kept := night.up_to_date(targets[0], made_by, [selection]):
         return Built(paths, f"Nothing to do: {kept.rows} passages are up to date")
 
-    chosen = [selected(row) for row in selection.rows(["page_id", "title", "revision_id"])][shard :: night.shards]
+    chosen = _slice(selection, shard, night.shards)
     gates: Counter[str] = Counter()
     with (
         targets[0].writer(made_by) as passage_part,
@@ -62,6 +63,13 @@ def extract(night: Night, shard: int) -> Built:
         f"{len(chosen)} pages: {article_part.count} articles, {passage_part.count} passages, "
         f"turned away {dict(gates) or 'none'}",
     )
+
+
+def _slice(selection: Part, shard: int, shards: int) -> list[Candidate]:
+    """The shard's candidates: neighbours in the wiki, so that shards read disjoint ranges of a dump."""
+    rows = selection.rows(["page_id", "title", "revision_id"])
+    candidates = sorted((selected(row) for row in rows), key=lambda candidate: candidate.page_id)
+    return candidates[shard * len(candidates) // shards : (shard + 1) * len(candidates) // shards]
 
 
 def _passages_of(page: Page | TurnedAway, recipe: Recipe) -> list[Passage] | TurnedAway:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from ultralink.errors import PartMissing
 from ultralink.schemas import (
@@ -17,6 +18,7 @@ from ultralink.schemas import (
     PASSAGES,
     REJECTS,
     SAMPLES,
+    SampleRow,
     Stage,
 )
 from ultralink.stages.generate import rehearsal_path
@@ -95,8 +97,9 @@ def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
     with samples.writer(made_by) as sample_rows, rejects.writer(made_by) as reject_rows, bill.writer(made_by) as bill_rows:
         for row in _rows(night, DIALOGUES):
             sample_rows.add(row)
-            turns += len(row["messages"]) // 2
-            models[row["teacher"]["model"]] += 1
+            sample = cast(SampleRow, row)
+            turns += len(sample["messages"]) // 2
+            models[sample["teacher"]["model"]] += 1
         for stage in (ARTICLE_REJECTS, DIALOGUE_REJECTS):
             for row in _rows(night, stage):
                 reject_rows.add(row)

@@ -9,6 +9,8 @@ from ultralink.store import fingerprint
 from ultralink.wikipedia.selection import choose, selected, selection_rows
 from ultralink.wikipedia.source import open_source, source_settings
 
+_DRAWN = 4  # candidates per article: a dump's index does not tell redirects, half of a wiki's titles
+
 
 def select(night: Night) -> Built:
     """Write the SELECTION part of the night: at most ``night.articles`` candidates that no other night took.
@@ -23,7 +25,8 @@ def select(night: Night) -> Built:
     if kept is not None and kept.fingerprint == made_by:
         return Built((part.path,), f"{kept.rows} articles were already chosen for {night.date}")
     with open_source(night.recipe) as source:
-        chosen = choose(source.candidates(), _chosen_by_other_nights(night), night.articles, wikipedia.seed)
+        drawn = choose(source.candidates(), _chosen_by_other_nights(night), _DRAWN * night.articles, wikipedia.seed)
+        chosen = source.confirmed(drawn, night.articles)
     if not chosen:
         raise NothingNew(
             f"Earlier nights have taken every article of {wikipedia.source} for {night.language}. "

@@ -19,7 +19,7 @@ from ultralink.errors import KeyRejected, PermanentError, RequestRefused, Teache
 from ultralink.teacher.budget import Hold
 from ultralink.teacher.endpoint import CONNECT_TIMEOUT_S, Endpoint
 from ultralink.teacher.faults import Fault, judge
-from ultralink.teacher.limiter import Limiter
+from ultralink.teacher.limiter import Limiter, Permit
 from ultralink.teacher.record import Usage
 from ultralink.teacher.request import Form
 
@@ -29,7 +29,9 @@ MAX_FAILURES = 8  # tries of one call that end in anything but a 429
 FORM_FAILURES = 3  # server errors in a row after which a form that never worked is taken to be the cause
 PATIENCE_S = 900.0  # after which a call that meets only 429s gives up too
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
-ISOLATED_WAIT_S = 2.0  # the longest wait while other calls are answered: the endpoint is up, so do not hold a row
+ISOLATED_WAIT_S = (
+    2.0  # the longest wait while other calls are answered: the endpoint is up, so do not hold a row
+)
 TOKEN_AGE_S = 60.0
 CALL_LOG_EVERY_S = 5.0
 
@@ -54,13 +56,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A usable answer. ``usage`` is None where the server counts nothing."""
+    """A usable answer. ``usage`` is None where the server counts nothing.
+
+    It counts as in flight until ``permit.done``, which whoever takes the reply has to call.
+    """
 
     text: str
     finish_reason: str
     served: str
     usage: Usage | None
     latency_s: float
+    permit: Permit
     tries: int = 1
     limited: int = 0
     lost: int = 0
@@ -177,24 +183,21 @@ class TeacherClient:
 
     async def _try(self, call: Call) -> Reply | Fault | PermanentError:
         permit = await self._limiter.acquire(call.tokens)
-        used: int | None = None
-        limited = False
+        outcome: Reply | Fault | PermanentError | None = None
         try:
-            outcome = await self._post(call)
-            if isinstance(outcome, Reply):
-                used = outcome.usage.prompt + outcome.usage.completion if outcome.usage else call.tokens
-            elif isinstance(outcome, Fault):
-                limited = outcome.is_limit
+            outcome = await self._post(call, permit)
             return outcome
         finally:
-            if used is not None:
-                permit.answered(used)
-            elif limited:
+            if isinstance(outcome, Reply):
+                permit.answered(
+                    outcome.usage.prompt + outcome.usage.completion if outcome.usage else call.tokens
+                )
+            elif isinstance(outcome, Fault) and outcome.is_limit:
                 permit.limited()
             else:
                 permit.failed()
 
-    async def _post(self, call: Call) -> Reply | Fault | PermanentError:
+    async def _post(self, call: Call, permit: Permit) -> Reply | Fault | PermanentError:
         started = time.monotonic()
         try:
             headers = await self._authorization()
@@ -209,7 +212,7 @@ class TeacherClient:
         except (aiohttp.ClientError, OSError) as problem:
             return Fault(self._clean(f"connection lost: {problem!r}"), lost=True)
         if response.status == 200:
-            return _read(body, call.model, time.monotonic() - started)
+            return _read(body, call.model, time.monotonic() - started, permit)
         judged = judge(response.status, body, response.headers, self._where(call))
         if isinstance(judged, Fault):
             return replace(judged, what=self._clean(judged.what))
@@ -277,7 +280,7 @@ class TeacherClient:
             log.warning("%s: trying again: %s", self._where(call), fault.what)
 
 
-def _read(body: bytes, model: str, latency_s: float) -> Reply | Fault:
+def _read(body: bytes, model: str, latency_s: float, permit: Permit) -> Reply | Fault:
     try:
         completion = _completion.decode(body)
         choice = completion.choices[0]
@@ -291,6 +294,7 @@ def _read(body: bytes, model: str, latency_s: float) -> Reply | Fault:
         served=completion.model or model,
         usage=None if usage is None else _usage(usage),
         latency_s=latency_s,
+        permit=permit,
     )
 
 
@@ -299,4 +303,3 @@ def _usage(usage: _Usage) -> Usage:
     prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
     cached = max(0, details.cached_tokens or 0) if details else 0
     return Usage(prompt, min(cached, prompt), completion)
-

@@ -15,14 +15,18 @@ from ultralink.teacher.roster import Roster
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONCURRENCY = 64
+OWN_CONCURRENCY = 256  # of each writer, where the connection names none: its rows in progress are the bound
 BURST_S = (
     0.25  # of a known rate; a provider's own bucket holds a second or more, so a told limit gives no 429
 )
 
 
 class Permit:
-    """One call that may go out. Exactly one of ``answered``, ``limited`` and ``failed`` ends it."""
+    """One call that may go out. ``limited`` or ``failed`` ends it, or ``answered`` and then ``done``.
+
+    Between those two its place stays taken: an answer is at risk until it is durable, and no more answers than
+    calls allowed in flight may ever be at risk.
+    """
 
     __slots__ = ("_limiter", "_ticket", "_tokens")
 
@@ -31,16 +35,21 @@ class Permit:
 
     def answered(self, tokens: int) -> None:
         """The call took ``tokens``, prompt and answer; what was set aside beyond that is free again."""
-        self._limiter._end(self._tokens - tokens)
+        self._limiter._give_back(self._tokens - tokens)
+
+    def done(self) -> None:
+        """The answer is durable, or given up."""
+        self._limiter._end()
 
     def limited(self) -> None:
         """The call met a 429."""
-        self._limiter._end(self._tokens)
         self._limiter.pace.limited(self._ticket, time.monotonic())
+        self._limiter._give_back(self._tokens)
+        self._limiter._end()
 
     def failed(self) -> None:
         """The call had no usable answer."""
-        self._limiter._end(0)
+        self._limiter._end()
 
 
 class Limiter:
@@ -73,7 +82,8 @@ class Limiter:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._end(tokens)
+                self._give_back(tokens)
+                self._end()
             raise
 
     def close(self) -> None:
@@ -137,7 +147,8 @@ class Limiter:
     @property
     def concurrency(self) -> int:
         """Calls that this writer may have in flight."""
-        return max(1, (self._limits.concurrency or DEFAULT_CONCURRENCY) // self._writers)
+        shared = self._limits.concurrency
+        return OWN_CONCURRENCY if shared is None else max(1, shared // self._writers)
 
     # --- the gate -----------------------------------------------------------------------------------------
 
@@ -174,10 +185,12 @@ class Limiter:
         # No longer than a second: the pace or the share may change meanwhile.
         self._timer = asyncio.get_running_loop().call_later(min(delay, 1.0), self._let_through)
 
-    def _end(self, unused_tokens: int) -> None:
+    def _give_back(self, tokens: int) -> None:
+        if self._tokens is not None and tokens:
+            self._tokens.take(-tokens, time.monotonic())
+
+    def _end(self) -> None:
         self.in_flight -= 1
-        if self._tokens is not None and unused_tokens:
-            self._tokens.take(-unused_tokens, time.monotonic())
         self._let_through()
 
 

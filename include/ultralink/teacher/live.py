@@ -85,8 +85,11 @@ class Live:
             hold.settle(usage, reply.lost)
         finally:
             hold.drop()  # does nothing once settled
-        record = self._record(request, step, reply, usage)
-        await self._journal.put(record)
+        try:
+            record = self._record(request, step, reply, usage)
+            await self._journal.put(record)
+        finally:
+            reply.permit.done()
         return record
 
     def stop(self) -> None:

@@ -111,7 +111,7 @@ def _unique(writer: str) -> str:
 class LocalStorage(Storage):
     """A folder of append files, one per log, each commit fsynced."""
 
-    window_s = 0.01
+    window_s = 0.004
     reads_fast = True
 
     def __init__(self, folder: Path) -> None:

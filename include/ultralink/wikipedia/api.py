@@ -105,6 +105,10 @@ class ApiWiki:
             case RandomDraw():
                 return Draw(self._drawn(self._wikipedia.seed))
 
+    def confirmed(self, candidates: Sequence[Candidate], amount: int) -> list[Candidate]:
+        """The first ``amount`` of ``candidates``: the API has already said what each of them is."""
+        return list(candidates[:amount])
+
     def pages(self, chosen: Sequence[Candidate]) -> Iterator[Page | TurnedAway]:
         """The chosen pages in their order, each once; a few are fetched ahead, never more."""
         once = {candidate.page_id: candidate for candidate in chosen}

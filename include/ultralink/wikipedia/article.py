@@ -79,6 +79,10 @@ class Source(Protocol):
         """All pages that may be chosen, in an order that does not change while the source does not."""
         ...
 
+    def confirmed(self, candidates: Sequence[Candidate], amount: int) -> list[Candidate]:
+        """The first ``amount`` of ``candidates`` that are articles, with their revisions if need be."""
+        ...
+
     def pages(self, chosen: Sequence[Candidate]) -> Iterator[Page | TurnedAway]:
         """The chosen pages, each once, in bounded memory."""
         ...

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import BinaryIO
 from xml.parsers import expat
@@ -73,6 +73,22 @@ class DumpWiki:
         for candidate in wanted.values():
             reason = f"page id {candidate.page_id} is not in {self._path}"
             yield TurnedAway(candidate.page_id, candidate.revision_id, candidate.title, "missing", reason, "")
+
+    def confirmed(self, candidates: Sequence[Candidate], amount: int) -> list[Candidate]:
+        """The first ``amount`` of ``candidates`` that are articles.
+
+        An index does not tell redirects and revisions, so the pages themselves are looked at.
+        """
+        if self._index is None:
+            return list(candidates[:amount])
+        found: list[Candidate] = []
+        for start in range(0, len(candidates), amount):
+            batch = candidates[start : start + amount]
+            revisions = {page.page_id: page.revision_id for page in self.pages(batch) if isinstance(page, Page)}
+            found += [replace(each, revision_id=revisions[each.page_id]) for each in batch if each.page_id in revisions]
+            if len(found) >= amount:
+                break
+        return found[:amount]
 
     def _judged(self, record: _Record) -> Page | TurnedAway:
         text = "".join(record.text)

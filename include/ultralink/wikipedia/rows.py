@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from ultralink.recipe import Recipe
 from ultralink.wikipedia.article import Article, Passage, TurnedAway
+from ultralink.wikipedia.clean import article_url
 
 Row = dict[str, object]
 
@@ -56,7 +55,7 @@ def turned_away_row(page: TurnedAway, recipe: Recipe, made_by: str) -> Row:
             "page_id": page.page_id,
             "revision_id": page.revision_id,
             "title": page.title,
-            "url": recipe.wikipedia.article_url.replace("{title}", quote(page.title.replace(" ", "_"))),
+            "url": article_url(recipe.wikipedia, page.title),
             "licence": recipe.wikipedia.licence,
             "fetched": None,
             "categories": None,
