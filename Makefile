@@ -7,7 +7,7 @@ LANG_CODE ?= zh
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench lock clean
+.PHONY: help demo up down judge test lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ up: $(VENV)/installed  ## start Airflow with its UI and leave it running
 
 down: $(VENV)/installed  ## stop what `make up` started
 	@$(BIN)/python -m ultralink.local down
+
+judge: $(VENV)/installed  ## how well the judge of LANG_CODE (zh) agrees with labelled items
+	@$(BIN)/python -m ultralink.judge_report --language $(LANG_CODE)
 
 test: $(VENV)/installed-dev  ## all tests, lint and types
 	@$(BIN)/python -m pytest $(ARGS)

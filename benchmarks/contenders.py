@@ -2,7 +2,7 @@
 
     contenders.py ultralink|openai|aiohttp URL ROWS IN_FLIGHT FOLDER
 
-Prints one JSON line: rows kept, seconds from the first row to the last, CPU seconds and peak memory of it all.
+Prints one JSON line: rows kept, seconds from the first row to the last, CPU seconds and peak memory.
 """
 
 from __future__ import annotations

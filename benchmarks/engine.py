@@ -1,4 +1,4 @@
-"""The engine benchmark: rows per second, CPU and memory beside two bare clients, then faults, a kill and a limit.
+"""The engine benchmark: speed, CPU and memory beside two bare clients; then faults, a kill and a limit.
 
     python benchmarks/engine.py            # everything, about three minutes; prints Markdown
     MOCK_URL=http://host:port ...          # another server with the same /reset, /stats and /v1
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 IN_FLIGHT = 200
@@ -57,15 +58,13 @@ class Mock:
     def stats(self) -> dict[str, int]:
         """Counters, with those of each status beside them."""
         seen = self._call("/stats")
-        return {**seen, **seen["status"]}
+        counters: dict[str, int] = {**seen, **seen["status"]}
+        return counters
 
-    def _call(self, path: str, data: bytes | None = None) -> dict[str, dict[str, int]]:
-        request = urllib.request.Request(
-            self.url + path, data, {"Content-Type": "application/json"}, method="POST" if data else "GET"
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            answer: dict[str, dict[str, int]] = json.load(response)
-            return answer
+    def _call(self, path: str, data: bytes | None = None) -> Any:
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)
 
 
 @contextmanager
@@ -118,12 +117,16 @@ def run(name: str, mock: Mock, rows: int, folder: Path | None = None) -> Run:
     )
 
 
+def heading(columns: str) -> None:
+    """The head of a Markdown table."""
+    print(columns)
+    print("|" + "---|" * (columns.count("|") - 1))
+
+
 def clean(mock: Mock, sizes: list[int], repeat: int) -> None:
-    """Speed, CPU and memory where nothing goes wrong; the best of ``repeat`` runs, for machines are shared."""
+    """Speed, CPU and memory where nothing goes wrong; the best of ``repeat`` runs: machines are shared."""
     print("\n### Clean run: 200 ms, 200 in flight\n")
-    print(
-        "| contender | rows | rows/s (all runs) | with start-up | CPU ms/row | peak MB | kept |\n|---|---|---|---|---|---|---|"
-    )
+    heading("| contender | rows | rows/s (all runs) | with start-up | CPU ms/row | peak MB | kept |")
     for rows in sizes:
         for name, title in NAMES.items():
             runs = []
@@ -142,9 +145,7 @@ def clean(mock: Mock, sizes: list[int], repeat: int) -> None:
 def faults(mock: Mock, rows: int) -> None:
     """10% 429 with Retry-After 1, 5% 500, 2% truncated bodies."""
     print("\n### Faults: 10% 429 (Retry-After 1 s), 5% 500, 2% truncated bodies\n")
-    print(
-        "| contender | rows/s | kept | missing | paid | paid twice | 429s | CPU ms/row |\n|---|---|---|---|---|---|---|---|"
-    )
+    heading("| contender | rows/s | kept | missing | paid | paid twice | 429s | CPU ms/row |")
     for name, title in NAMES.items():
         mock.reset(latency=0.2, **FAULTS)
         done, seen = run(name, mock, rows), mock.stats()
@@ -167,7 +168,7 @@ def killed(mock: Mock, rows: int) -> None:
         time.sleep(0.5)  # the server pays for what was in flight
         paid = mock.stats()["paid"]
         done, seen = run("ultralink", mock, rows, Path(folder)), mock.stats()
-    print("| paid at the kill | paid twice | in flight | missing | second run s |\n|---|---|---|---|---|")
+    heading("| paid at the kill | paid twice | in flight | missing | second run s |")
     print(
         f"| {paid:,} | **{seen['paid_twice']}** | {IN_FLIGHT} | {rows - done.kept} | {done.seconds:.1f} |",
         flush=True,
@@ -181,9 +182,7 @@ def limited(mock: Mock, rows: int) -> None:
     done, seen = run("ultralink", mock, rows), mock.stats()
     # The bucket is full at the start: its second's worth is no sign of speed.
     share = (rows - 100) / 100 / done.seconds
-    print(
-        "| rows | seconds | share of the allowed rate | 429s | 429s per 1,000 paid |\n|---|---|---|---|---|"
-    )
+    heading("| rows | seconds | share of the allowed rate | 429s | 429s per 1,000 paid |")
     print(
         f"| {rows:,} | {done.seconds:.1f} | **{share:.1%}** | {seen.get('p429', 0)} "
         f"| **{1000 * seen.get('p429', 0) / seen['paid']:.0f}** |",

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup
 from ultralink_airflow.broken import BrokenDag
-from ultralink_airflow.dialogue import GenerateDialoguesOperator
+from ultralink_airflow.dialogue import CalibrateJudgeOperator, GenerateDialoguesOperator
 from ultralink_airflow.failure import FailureNote
 from ultralink_airflow.publish import PublishSamplesOperator
 from ultralink_airflow.retry import POLICY
 from ultralink_airflow.wikipedia import ExtractPassagesOperator, SelectArticlesOperator
 
+from ultralink.dialogue.labelled import load_labelled
 from ultralink.errors import PermanentError
 from ultralink.prompts import load_prompts
 from ultralink.recipe import LANGUAGES, Recipe, configured_languages, load_recipe
@@ -26,6 +27,7 @@ reject with its reason. The result is one partition of Parquet files per date.
 | group | what it does | writes |
 | --- | --- | --- |
 | wikipedia | chooses articles, cleans them, cuts passages of {low} to {high} tokens | `selection`, `articles`, `passages` |
+| dialogue | measures the judge with labelled items, once per change | `calibration` |
 | dialogue | questions and answers by `{model}`, checked, judged | `dialogues`, `dialogue_rejects` |
 | publish | gathers the shards, sums the bill, tells Airflow that the asset changed | `samples`, `rejects`, `ledger` |
 
@@ -85,16 +87,19 @@ def build(recipe: Recipe) -> DAG:
             select = SelectArticlesOperator(task_id="select", pool="ultralink_wikipedia", max_active_tis_per_dag=1)
             extract = ExtractPassagesOperator.partial(task_id="extract", pool="ultralink_wikipedia").expand(shard=shards)
         with TaskGroup("dialogue"):
+            calibrate = CalibrateJudgeOperator(task_id="calibrate", pool="ultralink_teacher", max_active_tis_per_dag=1)
             generate = GenerateDialoguesOperator.partial(task_id="generate", pool="ultralink_teacher").expand(shard=shards)
         with TaskGroup("publish"):
             publish = PublishSamplesOperator(task_id="publish", outlets=[samples])
         select >> extract >> generate >> publish
+        select >> calibrate >> generate
     return dag
 
 
 for code in configured_languages():
     try:
         load_prompts(code)
+        load_labelled(code)
         build(load_recipe(code))
     except PermanentError as error:
         with BrokenDag(f"ultralink_{code}", str(LANGUAGES / f"{code}.yaml"), error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from ultralink.dialogue.door import Value
 from ultralink.dialogue.judge import Verdicts
 from ultralink.dialogue.outcome import Outcome
 from ultralink.gates import Finding, Gate, answer_findings, question_findings
-from ultralink.offline_teacher import MODEL, SERVED, mischief
+from ultralink.offline_teacher import MODEL, SERVED, checking, mischief
 from ultralink.offline_teacher.facts import facts
 from ultralink.offline_teacher.faults import Fault, Faults
 from ultralink.offline_teacher.reading import NotOurs, PromptShelf, Task
@@ -145,7 +146,9 @@ def held(
     async def hold() -> tuple[list[Outcome], Ask]:
         async with client(server) as asked:
             ask = Ask(asked)
-            programs = [converse(passage, ask, book, recipe, 32768) for passage in passages]
+            programs = [
+                converse(passage, ask, book, recipe, 32768, judge_may_reject=True) for passage in passages
+            ]
             return list(await asyncio.gather(*programs)), ask
 
     return asyncio.run(hold())
@@ -210,6 +213,31 @@ def test_the_judge_quotes_the_passage(server: Running, language: str) -> None:
     *known, unknown = verdicts.answers
     assert all(verdict.supported and verdict.quote in about.text for verdict in known)
     assert not unknown.supported
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_judge_finds_a_changed_number(language: str) -> None:
+    shelf, book = PromptShelf([PROMPTS]), load_prompts(language)
+    seen = 0
+    for about in sample_passages(language):
+        for said in facts_of(about, language):
+            changed = re.sub(r"\d{2,}", lambda found: str(int(found[0]) + 1017), said)
+            if changed == said:
+                continue
+            turns = [Turn("Why?", said), Turn("Why?", changed)]
+            judged = checking.verdicts(shelf.understand(book.messages(Step.JUDGE, about, turns)))
+            assert [verdict.supported for verdict in judged.answers] == [True, False], changed
+            seen += 1
+    assert seen > 10
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_lone_answer_is_judged_without_mischief(language: str) -> None:
+    shelf, book = PromptShelf([PROMPTS]), load_prompts(language)
+    for about in sample_passages(language):
+        for said in facts_of(about, language):
+            task = shelf.understand(book.messages(Step.JUDGE, about, [Turn("Why?", said)]))
+            assert mischief.say(task).text == checking.verdicts(task).model_dump_json()
 
 
 def facts_of(about: Passage, language: str) -> list[str]:

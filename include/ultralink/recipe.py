@@ -260,6 +260,7 @@ class Judge(Section):
 
     sampling_rate: Share = Field(default=1.0, description="share of dialogues that are judged")
     min_grounded: Share = Field(default=1.0, description="least share of grounded answers; under it: reject")
+    min_agreement: Share = Field(default=0.8, description="with labelled items; under it: it rejects nothing")
     model: str | None = Field(default=None, description="default: the teacher's")
     max_tokens: int = Field(default=512, ge=16)
 

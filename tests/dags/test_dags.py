@@ -77,7 +77,13 @@ def test_a_dag_has_the_recipe_s_settings(dags: dict[str, object], language: str)
     from airflow.sdk import CronPartitionTimetable
 
     recipe, dag = load_recipe(language), dags[f"ultralink_{language}"]
-    assert dag.task_ids == ["wikipedia.select", "wikipedia.extract", "dialogue.generate", "publish.publish"]
+    assert dag.task_ids == [
+        "wikipedia.select",
+        "wikipedia.extract",
+        "dialogue.calibrate",
+        "dialogue.generate",
+        "publish.publish",
+    ]
     assert isinstance(dag.timetable, CronPartitionTimetable)
     assert dag.timetable.key_format == "%Y-%m-%d"
     assert dag.catchup is False
@@ -88,6 +94,9 @@ def test_a_dag_has_the_recipe_s_settings(dags: dict[str, object], language: str)
     for task in dag.tasks:
         assert task.owner == recipe.owner
         assert task.retries >= 2
+    assert dag.get_task("dialogue.calibrate").pool == "ultralink_teacher"
+    assert dag.get_task("dialogue.calibrate").max_active_tis_per_dag == 1
+    assert dag.get_task("dialogue.generate").upstream_task_ids == {"wikipedia.extract", "dialogue.calibrate"}
     assert dag.get_task("dialogue.generate").partial_kwargs["pool"] == "ultralink_teacher"
     assert dag.get_task("wikipedia.select").pool == "ultralink_wikipedia"
     assert dag.get_task("wikipedia.select").max_active_tis_per_dag == 1
@@ -130,6 +139,7 @@ def test_german_is_two_files(tmp_path: Path) -> None:
     [
         ("languages/fr.yaml", "shards: 4", "shards: many", ["languages/fr.yaml", "shards", "valid integer"]),
         ("languages/fr.yaml", "schedule:", "shedule:", ["languages/fr.yaml", "shedule", "schedule"]),
+        ("judge/fr.yaml", "grounded: true", "grounded: oui", ["judge/fr.yaml", "items.0.grounded", "valid boolean"]),
         ("prompts/fr.yaml", None, None, ["prompts/fr.yaml", "no such file"]),
     ],
 )

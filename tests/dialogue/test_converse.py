@@ -26,8 +26,17 @@ LEAKED_ANSWER = (
 )
 
 
-def hold(teacher: Teacher, about: Passage, recipe: Recipe, context_tokens: int | None = None) -> Outcome:
-    return asyncio.run(converse(about, teacher, load_prompts(recipe.language), recipe, context_tokens))
+def hold(
+    teacher: Teacher,
+    about: Passage,
+    recipe: Recipe,
+    context_tokens: int | None = None,
+    *,
+    judge_may_reject: bool = True,
+) -> Outcome:
+    book = load_prompts(recipe.language)
+    program = converse(about, teacher, book, recipe, context_tokens, judge_may_reject=judge_may_reject)
+    return asyncio.run(program)
 
 
 def dialogue_of(outcome: Outcome) -> Dialogue:
@@ -273,6 +282,23 @@ def test_an_ungrounded_answer_turns_the_dialogue_down(verdict: dict[str, object]
     reject = only_reject(hold(Teacher(judging(**verdict)), *of_turns(2)))
     assert (reject.gate, reject.reason, reject.attempts) == ("judge", reason, 1)
     assert len(reject.messages) == 4
+
+
+def test_a_judge_that_may_not_reject_only_scores() -> None:
+    outcome = hold(Teacher(judging(supported=False)), *of_turns(2), judge_may_reject=False)
+    assert dialogue_of(outcome).scores["grounded"] == 0.5
+    assert outcome.turned_down == ()
+
+
+@pytest.mark.parametrize("error", [AnswerInvalid("no"), ContextOverflow("no")])
+def test_without_a_verdict_a_judge_that_may_not_reject_leaves_no_score(error: Exception) -> None:
+    def spoil(call: Call) -> str | None:
+        if call.step == "judge":
+            raise error
+        return None
+
+    outcome = hold(Teacher(spoil), *of_turns(2), judge_may_reject=False)
+    assert dialogue_of(outcome).scores.keys() == {"language"}
 
 
 def test_a_lower_threshold_lets_it_pass_with_its_score() -> None:

@@ -20,7 +20,7 @@ from ultralink.wikipedia.rows import passage_row
 
 def held(teacher: Teacher) -> Outcome:
     about, recipe = english()
-    return asyncio.run(converse(about, teacher, BOOK, recipe, None))
+    return asyncio.run(converse(about, teacher, BOOK, recipe, None, judge_may_reject=True))
 
 
 def test_a_passage_survives_its_row() -> None:

@@ -85,6 +85,11 @@ def echo(asked: Asked) -> Reply:
     return good(f"re: {asked.last}")
 
 
+def slow(seconds: float) -> Script:
+    """``echo``, late."""
+    return lambda asked: Reply(body=completion(f"re: {asked.last}"), hang_s=seconds)
+
+
 def first(*replies: Reply) -> Script:
     """The first attempts at a prompt get ``replies``, the next a good answer."""
 

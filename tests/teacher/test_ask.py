@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +27,7 @@ from tests.teacher.fake_teacher import (
     good,
     opened,
     say,
+    slow,
 )
 
 from ultralink.errors import (
@@ -55,7 +55,7 @@ class Verdict(BaseModel):
 GOOD = json.dumps({"grounded": True, "quote": "so it is"})
 
 
-# --- asked once ---------------------------------------------------------------------------------------------
+# --- asked once --------------------------------------------------------------------------------
 
 
 def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_on_an_object_store(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-# --- structured answers ------------------------------------------------------------------------------------------
+# --- structured answers ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,12 @@ def test_the_schema_on_the_wire_is_strict(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-# --- the budget --------------------------------------------------------------------------------------------------
+# --- the budget --------------------------------------------------------------------------------
+
+
+async def ask_many(ask: Ask, times: int) -> None:
+    for time in range(times):
+        await ask("step", say(f"again {time}"))
 
 
 def usd(usage: dict[str, int]) -> float:
@@ -383,8 +388,7 @@ def test_the_budget_is_never_passed(cap: str, together: int, tmp_path: Path) -> 
         # A second attempt of the same shard in the same run has spent the same money.
         async with opened(lambda _: good("x", **cost), str(tmp_path), budget=budget) as (ask, fake):
             with pytest.raises(BudgetExceeded):
-                for row in range(10):
-                    await ask("step", say(f"again {row}"))
+                await ask_many(ask, 10)
             assert paid + fake.paid.total() <= 20
         # Another run has a budget of its own, and what is journaled is free.
         async with opened(echo, str(tmp_path), budget=budget, origin=Origin("run-2", 0)) as (ask, fake):
@@ -397,9 +401,9 @@ def test_the_budget_is_never_passed(cap: str, together: int, tmp_path: Path) -> 
 
 def test_lost_answers_count_as_spent(tmp_path: Path) -> None:
     """The provider bills what was cut on the way: 3 tries of 60 tokens, where the cap is of 4."""
-    script = lambda asked: Reply(
-        body=completion("x", prompt=10, completion=50)[: 40 if asked.attempt % 3 else None]
-    )
+
+    def script(asked: Asked) -> Reply:
+        return Reply(body=completion("x", prompt=10, completion=50)[: 40 if asked.attempt % 3 else None])
 
     async def main() -> None:
         async with opened(script, str(tmp_path), budget=Budget(tokens=290)) as (ask, fake):
@@ -417,8 +421,7 @@ def test_a_server_that_counts_more_than_we_do_is_believed(tmp_path: Path) -> Non
             lambda _: good("x", prompt=500, completion=10), str(tmp_path), budget=Budget(tokens=2000)
         ) as (ask, fake):
             with pytest.raises(BudgetExceeded):
-                for row in range(100):
-                    await ask("step", say(str(row)))
+                await ask_many(ask, 100)
             assert fake.paid.total() * 510 <= 2000
 
     asyncio.run(main())
@@ -460,7 +463,7 @@ def test_shares_of_a_budget_sum_to_no_more_than_it() -> None:
     assert Budget().share(4) == Budget()
 
 
-# --- rehearsal ------------------------------------------------------------------------------------------------------
+# --- rehearsal ---------------------------------------------------------------------------------
 
 
 class Mood(enum.Enum):
@@ -476,11 +479,15 @@ class Nested(BaseModel):
     count: int
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_rehearsal_calls_nobody_writes_nothing_and_prices_all(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(echo, str(tmp_path / "j")) as (ask, fake):
             await ask("step", say("known"))
-        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        before = contents(tmp_path)
         async with rehearsal(desk(str(tmp_path / "j")), expected_answer_tokens=30) as ask:
             known = await ask("step", say("known"))
             assert (known.text, known.rehearsed) == ("re: known", False)
@@ -497,23 +504,20 @@ def test_a_rehearsal_calls_nobody_writes_nothing_and_prices_all(tmp_path: Path) 
             prices = CARDS.prices("priced")
             assert prices is not None
             assert total.cost_usd == pytest.approx(prices.cost(total.prompt_tokens, 0, 60))
-        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        assert contents(tmp_path) == before
         assert len(fake.asked) == 1
 
     asyncio.run(main())
 
 
-# --- stopping -------------------------------------------------------------------------------------------------------
+# --- stopping ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("waiting", ["in a pause", "at the gate"])
 def test_a_drained_door_begins_nothing_new(waiting: str, tmp_path: Path) -> None:
     async def main() -> None:
-        script: Callable[[Asked], Reply] = lambda _: (
-            error(429, Retry_After="60")
-            if waiting == "in a pause"
-            else Reply(body=completion("x"), hang_s=0.1)
-        )
+        limit = error(429, Retry_After="60")
+        script = slow(0.1) if waiting == "at the gate" else first(limit, limit)
         async with opened(script, str(tmp_path), limits=Limits(concurrency=1)) as (ask, fake):
             rows = [asyncio.create_task(ask("step", say(str(row)))) for row in range(3)]
             await fake.until(lambda: bool(fake.asked))

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from tests.teacher.fake_teacher import KEY, Reply, Script, completion, error, first, good, opened, say
+from tests.teacher.fake_teacher import KEY, Asked, Reply, Script, completion, error, first, good, opened, say
 
 from ultralink.errors import (
     ContextOverflow,
@@ -153,7 +153,9 @@ def test_retry_after_is_waited_out(status: int, kind: str, tmp_path: Path) -> No
         return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
 
     async def main() -> None:
-        script = lambda asked: error(status, Retry_After=wish()) if asked.attempt == 1 else good()
+        def script(asked: Asked) -> Reply:
+            return error(status, Retry_After=wish()) if asked.attempt == 1 else good()
+
         async with opened(script, str(tmp_path)) as (ask, fake):
             await ask("step", say("hello"))
             one, two = fake.asked

@@ -71,7 +71,7 @@ def segments(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-# --- records --------------------------------------------------------------------------------------------
+# --- records -----------------------------------------------------------------------------------
 
 texts = st.text(max_size=200)
 
@@ -95,7 +95,7 @@ def test_any_change_of_a_line_is_noticed(data: st.DataObject) -> None:
     assert not is_sound(bytes(line))
 
 
-# --- durable before the row moves on -----------------------------------------------------------------------
+# --- durable before the row moves on -----------------------------------------------------------
 
 
 def test_an_answer_is_found_again_and_a_stranger_is_not(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     assert {key(number) for number in range(acknowledged[-1] + 1)} <= set(read(tmp_path))
 
 
-# --- torn and garbled ----------------------------------------------------------------------------------------
+# --- torn and garbled --------------------------------------------------------------------------
 
 
 def test_a_last_record_torn_at_any_byte_is_survived(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_record_of_another_make_is_left_out(tmp_path: Path) -> None:
     assert set(read(tmp_path)) == {key(1)}
 
 
-# --- several writers ------------------------------------------------------------------------------------------
+# --- several writers ---------------------------------------------------------------------------
 
 
 def test_two_attempts_at_once_have_their_own_segments(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_no_interleaving_loses_an_answer(
     asyncio.run(main())
 
 
-# --- compaction -------------------------------------------------------------------------------------------------
+# --- compaction --------------------------------------------------------------------------------
 
 
 def merge(folder: Path, quiet_s: float = -1) -> int:
@@ -423,7 +423,7 @@ def test_damage_in_a_merged_segment_is_not_passed_over(tmp_path: Path) -> None:
         Journal.open(LOCAL, str(tmp_path), "r")
 
 
-# --- trouble with the disk ------------------------------------------------------------------------------------
+# --- trouble with the disk ---------------------------------------------------------------------
 
 
 def fail_with(number: int, after: int = 0) -> Callable[[int, bytes], int]:
@@ -479,9 +479,10 @@ def test_a_failed_fsync_is_a_failed_put(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def main() -> None:
         async with Journal.open(LOCAL, str(tmp_path), "a") as journal:
-            with monkeypatch.context() as patch, pytest.raises(StoreFull):
+            with monkeypatch.context() as patch:
                 patch.setattr(os, "fdatasync", broken)
-                await journal.put(record(1))
+                with pytest.raises(StoreFull):
+                    await journal.put(record(1))
             await journal.put(record(2))
 
     asyncio.run(main())
@@ -528,7 +529,7 @@ def test_a_writer_needs_a_plain_name(name: str, tmp_path: Path) -> None:
         Journal.open(LOCAL, str(tmp_path), name)
 
 
-# --- object stores ------------------------------------------------------------------------------------------------
+# --- object stores -----------------------------------------------------------------------------
 
 
 def on_memory(work: Callable[[fsspec.AbstractFileSystem, str], Coroutine[None, None, None]]) -> None:
@@ -569,9 +570,10 @@ def test_an_object_store_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError("Access Denied")
 
         async with Journal.open(fs, folder, "a") as journal:
-            with monkeypatch.context() as patch, pytest.raises(StoreReadOnly):
+            with monkeypatch.context() as patch:
                 patch.setattr(type(fs), "pipe_file", refuse)
-                await journal.put(record(1))
+                with pytest.raises(StoreReadOnly):
+                    await journal.put(record(1))
             assert await journal.get(key(1)) is None
 
     on_memory(work)

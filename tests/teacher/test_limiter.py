@@ -23,7 +23,7 @@ from ultralink.teacher.roster import Roster
 
 LOCAL = fsspec.filesystem("file")
 
-# --- the pace, in simulated time --------------------------------------------------------------------------
+# --- the pace, in simulated time ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def test_a_bucket_lets_through_no_more_than_its_rate_and_burst(
         assert taken <= rate * now + burst + largest + 1e-6
 
 
-# --- the gate -------------------------------------------------------------------------------------------------
+# --- the gate ----------------------------------------------------------------------------------
 
 
 def test_no_more_calls_in_flight_than_allowed(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_every_row_is_kept_under_random_faults(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-# --- the roster -----------------------------------------------------------------------------------------------
+# --- the roster --------------------------------------------------------------------------------
 
 
 def test_writers_count_each_other_and_leave(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_users_file_wins(tmp_path: Path) -> None:
             "context_tokens",
         ),
         (
-            "models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: -1, cached: 1, completion: 1}}}",
+            "models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: -1, cached: 1}}}",
             "prompt",
         ),
         ("models: {x: {context_tokens: 9, usd_per_million_tokens: {prompt: 1, completion: 1}}}", "cached"),

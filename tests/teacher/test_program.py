@@ -26,6 +26,7 @@ from tests.teacher.fake_teacher import (
     good,
     opened,
     say,
+    slow,
 )
 
 from ultralink.errors import (
@@ -95,8 +96,10 @@ def test_rows_are_taken_only_as_they_are_needed(tmp_path: Path) -> None:
             yield row
 
     async def main() -> None:
-        first_hangs = lambda asked: Reply(body=completion("x"), hang_s=0.4 if asked.last == "0" else 0)
-        async with opened(first_hangs, str(tmp_path)) as (ask, _):
+        def script(asked: Asked) -> Reply:
+            return Reply(body=completion("x"), hang_s=0.4 if asked.last == "0" else 0)
+
+        async with opened(script, str(tmp_path)) as (ask, _):
             async with aclosing(run_rows(one_ask, rows(), ask, concurrency=2)) as outcomes:
                 async for _ in outcomes:
                     break
@@ -140,7 +143,9 @@ def test_a_row_that_fails_costs_only_itself(
     monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
 
     async def main() -> None:
-        script = lambda asked: fault if asked.last == "7" else echo(asked)
+        def script(asked: Asked) -> Reply:
+            return fault if asked.last == "7" else echo(asked)
+
         async with opened(script, str(tmp_path)) as (ask, _):
             outcomes = await collect(ask, range(20))
             assert [type(outcome.error) for outcome in outcomes if outcome.error] == [expected]
@@ -220,10 +225,8 @@ def test_the_budgets_end_says_how_far_the_run_came(tmp_path: Path) -> None:
 
 
 def test_cancelled_it_closes_cleanly_and_a_second_run_pays_for_the_rest(tmp_path: Path) -> None:
-    slow = lambda asked: Reply(body=completion(f"re: {asked.last}"), hang_s=0.02)
-
     async def main() -> None:
-        async with opened(slow, str(tmp_path), limits=Limits(concurrency=10)) as (ask, fake):
+        async with opened(slow(0.02), str(tmp_path), limits=Limits(concurrency=10)) as (ask, fake):
             run = asyncio.create_task(collect(ask, range(200), program=three_asks))
             await fake.until(lambda: fake.paid.total() >= 50)
             run.cancel()
@@ -232,7 +235,7 @@ def test_cancelled_it_closes_cleanly_and_a_second_run_pays_for_the_rest(tmp_path
             paid = fake.paid.total()
             assert len(ask.journal) == paid  # not one answer on the wire was lost
             assert not [task for task in asyncio.all_tasks() if "program.py" in repr(task.get_coro())]
-        async with opened(slow, str(tmp_path)) as (ask, fake):
+        async with opened(echo, str(tmp_path)) as (ask, fake):
             outcomes = await collect(ask, range(200), program=three_asks)
             assert all(outcome.result for outcome in outcomes)
             assert paid + fake.paid.total() == 600
@@ -244,8 +247,7 @@ def test_progress_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.INFO)
 
     async def main() -> None:
-        slow = lambda asked: Reply(body=completion("x"), hang_s=0.05)
-        async with opened(slow, str(tmp_path)) as (ask, _):
+        async with opened(slow(0.05), str(tmp_path)) as (ask, _):
             progress = Progress(total=6, every_s=0.02)
             async for _ in run_rows(one_ask, range(6), ask, concurrency=2, progress=progress):
                 pass
@@ -268,12 +270,12 @@ def test_a_dry_run_goes_through_the_whole_loop(tmp_path: Path) -> None:
             assert len(outcomes) == 50
             assert ask.tally.total.paid == 150
             assert ask.tally.total.prompt_tokens > 100 * 50  # later prompts quote earlier answers
-        assert not list(tmp_path.iterdir())
 
     asyncio.run(main())
+    assert not list(tmp_path.iterdir())
 
 
-# --- killed in the middle ------------------------------------------------------------------------------------
+# --- killed in the middle ----------------------------------------------------------------------
 
 RUN = """
 import asyncio, sys
@@ -302,8 +304,7 @@ def threaded_teacher() -> Iterator[FakeTeacher]:
     box: list[tuple[FakeTeacher, asyncio.AbstractEventLoop]] = []
 
     async def serve() -> None:
-        slow = lambda asked: Reply(body=completion(f"re: {asked.last}"), hang_s=0.01)
-        async with fake_teacher(slow) as fake:
+        async with fake_teacher(slow(0.01)) as fake:
             box.append((fake, asyncio.get_running_loop()))
             started.set()
             await stop.wait()

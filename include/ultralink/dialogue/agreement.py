@@ -88,12 +88,8 @@ async def measure(
             judged, reason = await _judged(item, ask, book, new_attempts)
         return Ruling(number=number, title=item.title, grounded=item.grounded, judged=judged, reason=reason)
 
-    tasks = [asyncio.create_task(rule(number, item)) for number, item in enumerate(labelled.items, 1)]
-    try:
-        return Agreement(rulings=tuple(await asyncio.gather(*tasks)))
-    finally:
-        for task in tasks:
-            task.cancel()
+    rulings = await asyncio.gather(*(rule(*item) for item in enumerate(labelled.items, 1)))
+    return Agreement(rulings=tuple(rulings))
 
 
 async def _judged(item: Item, ask: Ask, book: PromptBook, new_attempts: int) -> tuple[bool | None, str]:

@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from rich.text import Text
+from rich.text import Text
 
 from ultralink.local.processes import LocalError
 from ultralink.local.rest import AirflowApi
@@ -166,10 +168,9 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
 
 
 def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
-    row = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
-    if row is None:
+    sample = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
+    if sample is None:
         return
-    sample = cast(SampleRow, row)
     source, teacher = sample["source"], sample["teacher"]
     console.print(
         f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, "
@@ -178,7 +179,6 @@ def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> N
         soft_wrap=True,
     )
     for message in sample["messages"]:
-        asks = message["role"] == "user"
-        speaker, style = ("question", "bold cyan") if asks else (teacher["model"], "bold green")
+        speaker, style = ("question", "bold cyan") if message["role"] == "user" else (teacher["model"], "bold green")
         console.print(f"[{style}]{escape(speaker)}[/]", highlight=False)
         console.print(Padding(Text(message["content"], overflow="fold"), (0, 0, 1, 2)))

@@ -53,18 +53,15 @@ def verdicts(task: Task) -> Verdicts:
 
 def _known(task: Task) -> Sequence[_Sentence]:
     whole = sentences(task.passage, task.language)
-    numbers = [_numbers(sentence) for sentence in whole]
-    every = frozenset(_words(task.passage))
-    return [
-        _Sentence(
-            sentence,
-            # Without templates an answer is put together from all over the passage (see compose.answer).
-            frozenset(_words(sentence)) if templates_of(task.language) else every,
-            frozenset().union(*numbers[max(0, at - 1) : at + 2]),
-        )
-        for at, sentence in enumerate(whole)
-        if count_tokens(sentence) >= LEAST_TOKENS  # a shorter one could not be quoted
-    ]
+    if templates_of(task.language) is None:  # then answers are put together from all over the passage
+        words, numbers = frozenset(_words(task.passage)), _numbers(task.passage)
+        known = [_Sentence(sentence, words, numbers) for sentence in whole]
+    else:
+        known = [
+            _Sentence(sentence, frozenset(_words(sentence)), _numbers(" ".join(whole[max(0, at - 1) : at + 2])))
+            for at, sentence in enumerate(whole)
+        ]
+    return [sentence for sentence in known if count_tokens(sentence.text) >= LEAST_TOKENS]  # others prove nothing
 
 
 def _support(answer: str, language: str, known: Sequence[_Sentence], idle: frozenset[str]) -> str:
@@ -87,10 +84,7 @@ def _support(answer: str, language: str, known: Sequence[_Sentence], idle: froze
 def _holds(best: _Sentence, telling: Sequence[str], known: Sequence[_Sentence]) -> bool:
     missing = [word for word in telling if word not in best.words]
     elsewhere = sum(any(word in sentence.words for sentence in known) for word in missing)
-    return (
-        len(telling) - len(missing) >= LEAST_HELD * len(telling)
-        and elsewhere <= MOST_ELSEWHERE * len(telling)
-    )
+    return len(telling) - len(missing) >= LEAST_HELD * len(telling) and elsewhere <= MOST_ELSEWHERE * len(telling)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+
 from ultralink.errors import PartMissing
 from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
@@ -24,11 +25,10 @@ def extract(night: Night, shard: int) -> Built:
     selection = night.part(SELECTION)
     stamp = selection.stamp()
     if stamp is None:
-        raise PartMissing(f"{selection.path}: no such part; run select_articles of this night first")
+        raise PartMissing(f"{selection.path}: no such part; run select of this night first")
     recipe = night.recipe
     made_by = fingerprint(
-        ARTICLES.version,
-        PASSAGES.version,
+        [stage.version for stage in (ARTICLES, PASSAGES, ARTICLE_REJECTS)],
         stamp.digest,
         (shard, night.shards),
         source_settings(recipe.wikipedia),

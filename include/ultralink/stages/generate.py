@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 from ultralink.dialogue.converse import converse
 from ultralink.dialogue.outcome import Outcome as Conversation
 from ultralink.dialogue.outcome import TurnedDown
-from ultralink.dialogue.rows import dialogue_row, passage_of, turned_down_row
+from ultralink.dialogue.rows import PassageRow, dialogue_row, passage_of, turned_down_row
 from ultralink.errors import PartMissing, TeacherUnavailable, UltraLinkError
 from ultralink.prompts import Step
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
+from ultralink.stages.calibrate import judge_may_reject
+from ultralink.stages.casting import Casting, casting
 from ultralink.stages.night import Built, Night
+from ultralink.stages.rehearsal import rehearsed, shard_name
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.budget import Budget
@@ -40,7 +43,9 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
     the shard. Raises PartMissing, and TeacherUnavailable, KeyRejected, ModelUnknown, BudgetExceeded; what was
     answered until then is in the journal.
     """
-    work = _Work(night, shard, _model(night, endpoint))
+    chosen = casting(night, endpoint)
+    may_reject = not night.dry_run and judge_may_reject(night, chosen.judge)
+    work = _Work(night, shard, chosen, judge_may_reject=may_reject)
     stamp = work.passages.stamp()
     if stamp is None:
         raise PartMissing(f"{work.passages.path}: no such part; run extract of this shard first")
@@ -58,7 +63,8 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
                 async for outcome in outcomes:
                     conversation = outcome.result or failures.conversation(outcome)
                     if conversation.dialogue is not None:
-                        row = dialogue_row(conversation.dialogue, night.recipe, work.model, night.book.fingerprint(), made_by)
+                        prompts = night.book.fingerprint()
+                        row = dialogue_row(conversation.dialogue, night.recipe, chosen.writer, prompts, made_by)
                         kept_rows.add(row)
                     for turned_down in conversation.turned_down:
                         rejected_rows.add(turned_down_row(turned_down, night.recipe, made_by))
@@ -71,34 +77,18 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
     )
 
 
-def rehearsal_path(night: Night, shard: int) -> str:
-    """Where a dry run leaves one shard's counts."""
-    return night.store.folder("rehearsals", night.language, night.date, f"{shard:05d}.json")
-
-
-def _model(night: Night, endpoint: Endpoint) -> str:
-    """The connection's model wins over the recipe's, but not over another one that the run was started with."""
-    if endpoint.limits.model and night.model == night.recipe.teacher.model:
-        return endpoint.limits.model
-    return night.model
-
-
 @dataclass(frozen=True)
 class _Work:
-    """One shard's task with its model."""
+    """One shard's task with its models."""
 
     night: Night
     shard: int
-    model: str
+    cast: Casting
+    judge_may_reject: bool
 
     @property
     def passages(self) -> Part:
         return self.night.part(PASSAGES, self.shard)
-
-    @property
-    def judge_model(self) -> str:
-        recipe = self.night.recipe
-        return self.model if self.model != recipe.teacher.model else recipe.judge.model or self.model
 
     def made_by(self, digest: str) -> str:
         recipe = self.night.recipe
@@ -106,10 +96,12 @@ class _Work:
             DIALOGUES.version,
             DIALOGUE_REJECTS.version,
             digest,
-            (self.model, self.judge_model),
+            (self.cast.writer, self.cast.judge.model),
+            self.judge_may_reject,
             self.night.book.fingerprint(),
             recipe.teacher.model_dump(include={"temperature", "top_p", "question_max_tokens", "answer_max_tokens", "context_tokens"}),
-            *(section.model_dump(mode="json") for section in (recipe.dialogue, recipe.gates, recipe.judge, recipe.text)),
+            recipe.judge.model_dump(mode="json", exclude={"min_agreement"}),
+            *(section.model_dump(mode="json") for section in (recipe.dialogue, recipe.gates, recipe.text)),
         )  # fmt: skip
 
     def desk(self) -> Desk:
@@ -123,7 +115,7 @@ class _Work:
             style=self._style(recipe.teacher.answer_max_tokens),
             steps={
                 **{step: self._style(recipe.teacher.question_max_tokens) for step in Step if step.startswith("question")},
-                Step.JUDGE: Style(self.judge_model, Sampling(temperature=0, max_tokens=recipe.judge.max_tokens)),
+                Step.JUDGE: self.cast.judge,
             },
             budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.night.shards),
             roster_folder=store.folder("roster"),
@@ -132,11 +124,11 @@ class _Work:
     def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[Passage, Conversation], None]:
         """Each passage's conversation, in order."""
         recipe, book = self.night.recipe, self.night.book
-        card = ask.cards.find(self.model)
-        context = recipe.teacher.context_tokens or (card and card.context_tokens)
+        card = ask.cards.find(self.cast.writer)
+        context = recipe.teacher.context_tokens or (card.context_tokens if card else None)
 
         async def program(passage: Passage, ask: Ask) -> Conversation:
-            return await converse(passage, ask, book, recipe, context)
+            return await converse(passage, ask, book, recipe, context, judge_may_reject=self.judge_may_reject)
 
         return run_rows(
             program, self._rows(), ask, concurrency=recipe.teacher.concurrency, progress=Progress(rows)
@@ -149,20 +141,14 @@ class _Work:
                 async for _ in outcomes:
                     pass
             total = ask.tally.total
-        path = rehearsal_path(self.night, self.shard)
-        counts = {
-            "calls": total.paid, "free": total.replayed, "tokens": total.prompt_tokens + total.completion_tokens,
-            "cost_usd": total.cost_usd, "unpriced": total.unpriced,
-        }  # fmt: skip
-        self.night.store.write_text(path, json.dumps(counts))
-        return Built((path,), f"Dry run, {rows} passages with {self.model}: {counts}")
+        return rehearsed(self.night, shard_name(self.shard), f"{rows} passages with {self.cast.writer}", total)
 
     def _style(self, max_tokens: int) -> Style:
         teacher = self.night.recipe.teacher
-        return Style(self.model, Sampling(teacher.temperature, teacher.top_p, max_tokens))
+        return Style(self.cast.writer, Sampling(teacher.temperature, teacher.top_p, max_tokens))
 
     def _rows(self) -> Iterator[Passage]:
-        return (passage_of(row) for row in self.passages.rows())
+        return (passage_of(cast(PassageRow, row)) for row in self.passages.rows())
 
 
 class _Failures:

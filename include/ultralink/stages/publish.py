@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from ultralink.schemas import (
     SampleRow,
     Stage,
 )
-from ultralink.stages.generate import rehearsal_path
 from ultralink.stages.night import Built, Night
 from ultralink.stages.statistics import Statistics, read_statistics, statistics_path
 from ultralink.store import Row, Stamp, fingerprint
@@ -63,22 +61,6 @@ def publish(night: Night) -> Published:
         f"{statistics.calls} calls, cost {statistics.cost_usd}"
     )
     return Published(Built(tuple(statistics.outputs.values()), line), statistics)
-
-
-def publish_rehearsal(night: Night) -> str:
-    """The sum of a dry run's shards, as one line. Raises PartMissing."""
-    total: Counter[str] = Counter()
-    for shard in range(night.shards):
-        path = rehearsal_path(night, shard)
-        text = night.store.read_text(path)
-        if text is None:
-            raise PartMissing(f"{path}: no such file; run generate of this shard with dry_run first")
-        total.update(json.loads(text))
-    unpriced = f", and {total['unpriced']} calls of unknown price" if total["unpriced"] else ""
-    return (
-        f"Dry run of {night.language} {night.date}: {total['calls']} calls to pay for, {total['free']} answers already in "
-        f"the journal, {total['tokens']} tokens, ${total['cost_usd']:.4f}{unpriced}. Nobody was called."
-    )
 
 
 def _stamp(night: Night, stage: Stage, shard: int) -> Stamp:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ultralink.errors import NothingNew
+from hashlib import blake2b
+
+from ultralink.errors import NothingNew, SchemaMismatch
 from ultralink.schemas import SELECTION
 from ultralink.stages.night import Built, Night
-from ultralink.store import fingerprint
+from ultralink.store import Part, Stamp, fingerprint
+from ultralink.wikipedia.article import Candidate, Source
 from ultralink.wikipedia.selection import choose, selected, selection_rows
 from ultralink.wikipedia.source import open_source, source_settings
 
@@ -21,12 +24,11 @@ def select(night: Night) -> Built:
     part = night.part(SELECTION)
     wikipedia = night.recipe.wikipedia
     made_by = fingerprint(SELECTION.version, night.articles, wikipedia.seed, source_settings(wikipedia))
-    kept = part.stamp()
+    kept = _kept(part, night.rebuild)
     if kept is not None and kept.fingerprint == made_by:
         return Built((part.path,), f"{kept.rows} articles were already chosen for {night.date}")
     with open_source(night.recipe) as source:
-        drawn = choose(source.candidates(), _chosen_by_other_nights(night), _DRAWN * night.articles, wikipedia.seed)
-        chosen = source.confirmed(drawn, night.articles)
+        chosen = _choose(night, source)
     if not chosen:
         raise NothingNew(
             f"Earlier nights have taken every article of {wikipedia.source} for {night.language}. "
@@ -34,6 +36,33 @@ def select(night: Night) -> Built:
         )
     part.write(selection_rows(chosen), made_by)
     return Built((part.path,), f"{len(chosen)} articles chosen for {night.date}")
+
+
+def _kept(part: Part, rebuild: bool) -> Stamp | None:
+    """The stamp of the night's choice. A rebuild replaces one that this release cannot read."""
+    try:
+        return part.stamp()
+    except SchemaMismatch:
+        if not rebuild:
+            raise
+        return None
+
+
+def _choose(night: Night, source: Source) -> list[Candidate]:
+    """The night's articles; more are drawn until there are enough, or none is left.
+
+    Each night has an order of its own: in a common one, redirects that were drawn and not taken would gather
+    in front, and every night would have to look at all of them again.
+    """
+    taken = _chosen_by_other_nights(night)
+    own_seed = blake2b(f"{night.recipe.wikipedia.seed} {night.date}".encode(), digest_size=8)
+    amount = _DRAWN * night.articles
+    while True:
+        drawn = choose(source.candidates(), taken, amount, int.from_bytes(own_seed.digest(), "big"))
+        chosen = source.confirmed(drawn, night.articles)
+        if len(chosen) == night.articles or len(drawn) < amount:
+            return chosen
+        amount *= _DRAWN
 
 
 def _chosen_by_other_nights(night: Night) -> set[tuple[int, int | None]]:

@@ -165,9 +165,12 @@ class Journal:
 
     def _admit_batch(self, batch: _Batch, name: str, start: int) -> None:
         number = self._number(Plain(self._store, name, self._cache))
-        for key, line in zip(batch.keys, batch.lines, strict=True):
-            self._admit(key, Line(start, line), number)
-            start += len(line)
+        try:
+            for key, line in zip(batch.keys, batch.lines, strict=True):
+                self._admit(key, Line(start, line), number)
+                start += len(line)
+        except FileNotFoundError:  # an earlier record of the same key was merged away meanwhile
+            self._load()
 
     # --- index ------------------------------------------------------------------------------------------
 

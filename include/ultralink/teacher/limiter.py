@@ -24,8 +24,8 @@ BURST_S = (
 class Permit:
     """One call that may go out. ``limited`` or ``failed`` ends it, or ``answered`` and then ``done``.
 
-    Between those two its place stays taken: an answer is at risk until it is durable, and no more answers than
-    calls allowed in flight may ever be at risk.
+    Between those two its place stays taken: an answer is at risk until it is durable, and no more answers
+    than calls allowed in flight may ever be at risk.
     """
 
     __slots__ = ("_limiter", "_ticket", "_tokens")

@@ -20,7 +20,8 @@ RAMP_TO = 20_000.0
 BACK_OFF = 0.97  # of the rate that was let through in a window
 VOLLEY_BACK_OFF = 0.85  # in a volley, which is a rougher measure
 GROWTH = 0.01  # after a cut, doubled with each clean window
-MAX_GROWTH = 1.0
+VOLLEY_GROWTH = 0.04
+MAX_GROWTH, SLOW_MAX_GROWTH, SLOW = 0.25, 1.0, 10.0  # a rate under SLOW may double: that is few requests
 FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
 
 
@@ -81,10 +82,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The last cut: the rate before it, and the share of 429s that called for it."""
+    """The last cut: the rate before it, and the window that called for it."""
 
     rate: float | None
-    share: float
+    seen: Window
 
 
 class Pace:
@@ -135,8 +136,15 @@ class Pace:
         """The request of ``ticket`` met a 429."""
         ticket.window.limited += 1
         ticket.volley.limited += 1
-        if ticket.window is self._window and ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
-            self._slow_down(ticket.volley, VOLLEY_BACK_OFF, now)
+        if ticket.window is not self._window:
+            return
+        if ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
+            self._slow_down(ticket.volley, now)
+            self._growth = VOLLEY_GROWTH
+        elif self._cut is None and ticket.window.sent >= WINDOW_REQUESTS:
+            # A window after a cut is left to its end: ended early it would tell too high a share, not the noise.
+            if self._surplus(ticket.window) > 2 * self._tolerated(ticket.window):
+                self._close(ticket.window, now)
 
     def _ramp(self, started: float, now: float) -> None:
         rate = RAMP_FROM * 2 ** min((now - started) / RAMP_S, 20)
@@ -145,32 +153,38 @@ class Pace:
         self._set(None if rate > RAMP_TO else rate, now)
 
     def _close(self, window: Window, now: float) -> None:
-        surplus = window.limited - self.noise * window.sent
-        chance = 3 * sqrt(self.noise * (1 - self.noise) * window.sent)
-        if surplus <= TOLERATED_429S + TOLERATED_SHARE * window.sent + chance:
+        if self._surplus(window) <= self._tolerated(window):
             self._speed_up(window, now)
         elif self._on_trial:
             self.noise = 0.0
-            self._slow_down(window, BACK_OFF, now)
+            self._slow_down(window, now)
             self._cut = None  # not the same assumption twice in a row
         elif self._cut is not None and self._is_noise(window, self._cut):
             self.noise, self._on_trial = window.share, True
             self._set(self._cut.rate, now)
             self._cut, self._window, self._volley = None, Window(now), Window(now)
         else:
-            self._slow_down(window, BACK_OFF, now)
+            self._slow_down(window, now)
+
+    def _surplus(self, window: Window) -> float:
+        return window.limited - self.noise * window.sent
+
+    def _tolerated(self, window: Window) -> float:
+        chance = 3 * sqrt(self.noise * (1 - self.noise) * window.sent)
+        return TOLERATED_429S + TOLERATED_SHARE * window.sent + chance
 
     @staticmethod
     def _is_noise(window: Window, cut: Cut) -> bool:
         if window.sent < NOISE_REQUESTS or window.share > MAX_NOISE:
             return False
-        return abs(window.share - cut.share) <= 2 * sqrt(window.share * (1 - window.share) / window.sent)
+        chance = 2 * sqrt(window.share * (1 - window.share) * (1 / window.sent + 1 / cut.seen.sent))
+        return abs(window.share - cut.seen.share) <= chance
 
-    def _slow_down(self, seen: Window, back_off: float, now: float) -> None:
+    def _slow_down(self, seen: Window, now: float) -> None:
         rate = self.rate
         let_through = (seen.sent - seen.limited + 1) / max(now - seen.opened, 0.001)
-        lower = back_off * let_through / (1 - self.noise)
-        self._cut = Cut(None if self._ramp_started is not None else rate, seen.share)
+        lower = (BACK_OFF if seen is self._window else VOLLEY_BACK_OFF) * let_through / (1 - self.noise)
+        self._cut = Cut(None if self._ramp_started is not None else rate, seen)
         self._ramp_started, self._on_trial = None, False
         self._set(max(FLOOR, lower if rate is None else min(lower, rate * BACK_OFF)), now)
         self._growth = GROWTH
@@ -188,7 +202,7 @@ class Pace:
             self._set(None, now)
         else:
             self._set(rate * (1 + self._growth), now)
-            self._growth = min(MAX_GROWTH, self._growth * 2)
+            self._growth = min(SLOW_MAX_GROWTH if rate < SLOW else MAX_GROWTH, self._growth * 2)
 
     def _set(self, rate: float | None, now: float) -> None:
         if rate is None:
