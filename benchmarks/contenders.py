@@ -20,9 +20,7 @@ MAX_TOKENS = 512
 
 def prompts(rows: int) -> Iterator[str]:
     """One prompt per row."""
-    return (
-        f"Row {row}: write two sentences about item number {row} of the catalogue." for row in range(rows)
-    )
+    return (f"Row {row}: write two sentences about item number {row} of the catalogue." for row in range(rows))
 
 
 async def pump(call: Callable[[str], Awaitable[str]], rows: int, in_flight: int) -> int:

@@ -112,9 +112,7 @@ def run(name: str, mock: Mock, rows: int, folder: Path | None = None) -> Run:
     if process.returncode != 0:
         raise SystemExit(f"{name} failed with {process.returncode}; run benchmarks/contenders.py to see why")
     told = json.loads(output)
-    return Run(
-        told["kept"], told["seconds"], told["cpu_s"], told["peak_kb"] / 1024, time.monotonic() - started
-    )
+    return Run(told["kept"], told["seconds"], told["cpu_s"], told["peak_kb"] / 1024, time.monotonic() - started)
 
 
 def heading(columns: str) -> None:
@@ -192,9 +190,7 @@ def limited(mock: Mock, rows: int) -> None:
 
 def main() -> None:
     """Print all tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 20_000], help="sizes of the clean run")
     parser.add_argument("--repeat", type=int, default=2, help="runs of each contender in the clean run")
     chosen = parser.parse_args()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup
+
+from ultralink.dialogue.labelled import load_labelled
+from ultralink.errors import PermanentError
+from ultralink.prompts import load_prompts
+from ultralink.recipe import LANGUAGES, Recipe, configured_languages, load_recipe
 from ultralink_airflow.broken import BrokenDag
 from ultralink_airflow.dialogue import CalibrateJudgeOperator, GenerateDialoguesOperator
 from ultralink_airflow.failure import FailureNote
 from ultralink_airflow.publish import PublishSamplesOperator
 from ultralink_airflow.retry import POLICY
 from ultralink_airflow.wikipedia import ExtractPassagesOperator, SelectArticlesOperator
-
-from ultralink.dialogue.labelled import load_labelled
-from ultralink.errors import PermanentError
-from ultralink.prompts import load_prompts
-from ultralink.recipe import LANGUAGES, Recipe, configured_languages, load_recipe
 
 DOC = """
 # Grounded dialogues in {name}
@@ -26,7 +26,7 @@ reject with its reason. The result is one partition of Parquet files per date.
 
 | group | what it does | writes |
 | --- | --- | --- |
-| wikipedia | chooses articles, cleans them, cuts passages of {low} to {high} tokens | `selection`, `articles`, `passages` |
+| wikipedia | chooses articles, cleans them, cuts passages of {low}-{high} tokens | `selection`, `articles`, `passages` |
 | dialogue | measures the judge with labelled items, once per change | `calibration` |
 | dialogue | questions and answers by `{model}`, checked, judged | `dialogues`, `dialogue_rejects` |
 | publish | gathers the shards, sums the bill, tells Airflow that the asset changed | `samples`, `rejects`, `ledger` |
@@ -64,11 +64,22 @@ def build(recipe: Recipe) -> DAG:
         dagrun_timeout=timedelta(hours=20),
         tags=["ultralink", "dialogues", language],
         params={
-            "articles": Param(recipe.wikipedia.articles_per_night, type="integer", minimum=1, description="Articles to choose for this night"),
-            "shards": Param(recipe.shards, type="integer", minimum=1, maximum=recipe.shards, description="Parallel slices to use"),
+            "articles": Param(
+                recipe.wikipedia.articles_per_night,
+                type="integer",
+                minimum=1,
+                description="Articles to choose for this night",
+            ),
+            "shards": Param(
+                recipe.shards,
+                type="integer",
+                minimum=1,
+                maximum=recipe.shards,
+                description="Parallel slices to use",
+            ),
             "model": Param(recipe.teacher.model, type="string", minLength=1, description="Teacher model"),
-            "dry_run": Param(False, type="boolean", title="Dry run", description="Count and price the teacher's calls; call nobody"),
-            "rebuild": Param(False, type="boolean", title="Rebuild", description="Make all parts again, even those that are up to date"),
+            "dry_run": Param(False, type="boolean", description="Count and price the teacher's calls; call nobody"),
+            "rebuild": Param(False, type="boolean", description="Make all parts again, even those up to date"),
         },
         default_args={
             "owner": recipe.owner,
@@ -79,20 +90,20 @@ def build(recipe: Recipe) -> DAG:
             "retry_policy": POLICY,
             "execution_timeout": timedelta(hours=6),
             "on_failure_callback": [FailureNote()],
-            "language": language,
         },
     ) as dag:
         shards = list(range(recipe.shards))
+        reading = {"language": language, "pool": "ultralink_wikipedia"}
+        asking = {"language": language, "pool": "ultralink_teacher"}
         with TaskGroup("wikipedia"):
-            select = SelectArticlesOperator(task_id="select", pool="ultralink_wikipedia", max_active_tis_per_dag=1)
-            extract = ExtractPassagesOperator.partial(task_id="extract", pool="ultralink_wikipedia").expand(shard=shards)
+            select = SelectArticlesOperator(task_id="select", max_active_tis_per_dag=1, **reading)
+            extract = ExtractPassagesOperator.partial(task_id="extract", **reading).expand(shard=shards)
         with TaskGroup("dialogue"):
-            calibrate = CalibrateJudgeOperator(task_id="calibrate", pool="ultralink_teacher", max_active_tis_per_dag=1)
-            generate = GenerateDialoguesOperator.partial(task_id="generate", pool="ultralink_teacher").expand(shard=shards)
+            calibrate = CalibrateJudgeOperator(task_id="calibrate", max_active_tis_per_dag=1, **asking)
+            generate = GenerateDialoguesOperator.partial(task_id="generate", **asking).expand(shard=shards)
         with TaskGroup("publish"):
-            publish = PublishSamplesOperator(task_id="publish", outlets=[samples])
-        select >> extract >> generate >> publish
-        select >> calibrate >> generate
+            publish = PublishSamplesOperator(task_id="publish", language=language, outlets=[samples])
+        select >> extract >> calibrate >> generate >> publish
     return dag
 
 

@@ -120,9 +120,9 @@ def test_a_change_of_language_half_way_is_seen() -> None:
 def test_code_and_addresses_do_not_count() -> None:
     text = "Pourquoi les moines construisaient-ils des moulins ?"
     code = "```\nfor item in the_list_of_items: print(item, 'and then some more English words')\n```"
-    assert language_score(
-        f"{text}\n{code}\nhttps://example.org/why-did-the-monks", LABELS["fr"]
-    ) == language_score(text, LABELS["fr"])
+    assert language_score(f"{text}\n{code}\nhttps://example.org/why-did-the-monks", LABELS["fr"]) == language_score(
+        text, LABELS["fr"]
+    )
 
 
 def _in_a_fresh_process(program: str, given: str = "", hash_seed: str = "random") -> str:

@@ -138,17 +138,13 @@ def _usage(answer: ChatCompletion) -> Usage:
     return Usage(prompt=answer.usage.prompt_tokens, completion=answer.usage.completion_tokens)
 
 
-def held(
-    server: Running, passages: Sequence[Passage], book: PromptBook, recipe: Recipe
-) -> tuple[list[Outcome], Ask]:
+def held(server: Running, passages: Sequence[Passage], book: PromptBook, recipe: Recipe) -> tuple[list[Outcome], Ask]:
     """The dialogues about ``passages``, all at once."""
 
     async def hold() -> tuple[list[Outcome], Ask]:
         async with client(server) as asked:
             ask = Ask(asked)
-            programs = [
-                converse(passage, ask, book, recipe, 32768, judge_may_reject=True) for passage in passages
-            ]
+            programs = [converse(passage, ask, book, recipe, 32768, judge_may_reject=True) for passage in passages]
             return list(await asyncio.gather(*programs)), ask
 
     return asyncio.run(hold())
@@ -375,9 +371,7 @@ def test_another_model_is_not_found(server: Running) -> None:
         ({"response_format": verdict_format()}, "unknown_schema"),
     ],
 )
-def test_a_request_that_it_cannot_answer_is_refused(
-    server: Running, change: dict[str, object], code: str
-) -> None:
+def test_a_request_that_it_cannot_answer_is_refused(server: Running, change: dict[str, object], code: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         asked(server, first_question(), **change)
     assert caught.value.code == code

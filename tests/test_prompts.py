@@ -119,9 +119,7 @@ def test_an_unknown_prompt_is_named(tmp_path: Path) -> None:
         (("answer", "following", "user"), "question"),
     ],
 )
-def test_a_missing_placeholder_is_named(
-    tmp_path: Path, where: tuple[str, str, str], placeholder: str
-) -> None:
+def test_a_missing_placeholder_is_named(tmp_path: Path, where: tuple[str, str, str], placeholder: str) -> None:
     part, kind, field = where
 
     def change(book: dict[str, dict[str, dict[str, str]]]) -> None:
@@ -175,9 +173,7 @@ def test_a_fingerprint_covers_what_a_new_attempt_says() -> None:
 def test_a_new_attempt_shows_the_refused_text_and_says_what_was_wrong(language: str) -> None:
     book = load_prompts(language)
     findings = [Finding(Gate.LEAK, "leak", "the text"), Finding(Gate.TOO_LONG, "too_long", "200 > 100")]
-    messages = book.messages(
-        Step.QUESTION_FIRST, passage("Tea."), refused=Refused("What does the text say?", findings)
-    )
+    messages = book.messages(Step.QUESTION_FIRST, passage("Tea."), refused=Refused("What does the text say?", findings))
     assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[:2] == book.messages(Step.QUESTION_FIRST, passage("Tea."))
     assert messages[2].content == "What does the text say?"

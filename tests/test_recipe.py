@@ -122,9 +122,7 @@ def test_a_mistake_names_file_and_field(tmp_path: Path, field: str, value: objec
     with pytest.raises(RecipeError) as caught:
         load_recipe("fr", folder)
     assert str(folder / "fr.yaml") in str(caught.value)
-    assert f" {field}" in str(caught.value).replace(
-        ".category.", "."
-    )  # pydantic names the kind of selection too
+    assert f" {field}" in str(caught.value).replace(".category.", ".")  # pydantic names the kind of selection too
 
 
 def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:

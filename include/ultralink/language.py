@@ -106,9 +106,7 @@ _QUOTED = re.compile(
 _SENTENCE_END = re.compile(r"(?<=[.!?…؟।])\s+|\n+")
 _UNIT = re.compile(
     "|".join(
-        f"(?P<{script}>[{letters}])"
-        if script in _SOLID
-        else rf"(?P<{script}>[{letters}][{letters}'’\u0300-\u036f]*)"
+        f"(?P<{script}>[{letters}])" if script in _SOLID else rf"(?P<{script}>[{letters}][{letters}'’\u0300-\u036f]*)"
         for script, letters in _SCRIPTS.items()
     )
 )
@@ -244,12 +242,9 @@ def _log_likelihoods(word: str) -> tuple[float, ...]:
     smoothing = Detector.ALPHA_DEFAULT / Detector.BASE_FREQ
     spelled = word.lower() if word.isupper() else word
     parts = "".join(map(NGram.normalize, spelled)).split()
-    seen = [
-        profiles.word_lang_prob_map[gram] for gram in _grams(parts) if gram in profiles.word_lang_prob_map
-    ]
+    seen = [profiles.word_lang_prob_map[gram] for gram in _grams(parts) if gram in profiles.word_lang_prob_map]
     return tuple(
-        sum(math.log(smoothing + frequencies[index]) for frequencies in seen)
-        for index in range(len(profiles.langlist))
+        sum(math.log(smoothing + frequencies[index]) for frequencies in seen) for index in range(len(profiles.langlist))
     )
 
 

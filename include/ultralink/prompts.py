@@ -29,9 +29,7 @@ from ultralink.wikipedia.article import Passage
 PROMPTS = INCLUDE / "prompts"
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_TAG = re.compile(
-    r"[<＜](?=[\s/\\\u200b-\u200f\u2060\ufeff]*(?:document|dialogue|question|answer)\b)", re.IGNORECASE
-)
+_TAG = re.compile(r"[<＜](?=[\s/\\\u200b-\u200f\u2060\ufeff]*(?:document|dialogue|question|answer)\b)", re.IGNORECASE)
 
 
 class Step(StrEnum):

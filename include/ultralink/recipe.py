@@ -293,18 +293,14 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
         if self.wikipedia.passage_tokens.min * 2 > self.wikipedia.passage_tokens.max + 1:
-            raise ValueError(
-                "wikipedia.passage_tokens: max must be at least twice min, or some texts cannot be cut"
-            )
+            raise ValueError("wikipedia.passage_tokens: max must be at least twice min, or some texts cannot be cut")
         return self
 
 
 # --- loading ------------------------------------------------------------------------------------
 
 
-def read_yaml(
-    path: Path, model: type[Model], error: type[PermanentError], overlay: dict[str, object]
-) -> Model:
+def read_yaml(path: Path, model: type[Model], error: type[PermanentError], overlay: dict[str, object]) -> Model:
     """Read ``path`` as ``model``; every mistake becomes an ``error`` that names file and field.
 
     ``overlay`` holds dotted fields that replace the file's (``{"wikipedia.source": "api"}``).

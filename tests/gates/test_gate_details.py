@@ -42,9 +42,7 @@ def test_a_clean_turn_has_no_finding() -> None:
 def test_a_finding_quotes_the_words_and_clips_them() -> None:
     (finding,) = of_question("en", "According to the text, why did storytellers break off?")
     assert finding == Finding(Gate.LEAK, "leak", "According to the text")
-    (long,) = of_question(
-        "en", "Explain " + ", ".join(f"reason number {number}" for number in range(9)) + "."
-    )
+    (long,) = of_question("en", "Explain " + ", ".join(f"reason number {number}" for number in range(9)) + ".")
     assert long.gate is Gate.NOT_A_QUESTION
     assert len(long.detail) == 50
 
@@ -108,9 +106,7 @@ def test_the_finish_reason_counts() -> None:
     assert of_answer("en", text, finish_reason="stop") == []
     assert of_answer("en", text, finish_reason=None) == []
     assert _reasons(of_answer("en", text, finish_reason="length")) == [(Gate.TRUNCATED, "token_limit")]
-    assert _reasons(of_answer("en", text, finish_reason="content_filter")) == [
-        (Gate.REFUSAL, "content_filter")
-    ]
+    assert _reasons(of_answer("en", text, finish_reason="content_filter")) == [(Gate.REFUSAL, "content_filter")]
 
 
 @pytest.mark.parametrize(

@@ -166,9 +166,7 @@ def install() -> None:
     for step in (["apt-get", "update"], INSTALL):
         done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
     if not all(path.exists() for path in _NEEDED):
-        pytest.skip(
-            f"needs a real MediaWiki, and apt-get could not install it: {done.stderr[-300:]}; {command}"
-        )
+        pytest.skip(f"needs a real MediaWiki, and apt-get could not install it: {done.stderr[-300:]}; {command}")
 
 
 @contextlib.contextmanager
@@ -311,9 +309,7 @@ def _serving(root: Path) -> Iterator[int]:
         ),
     ):
         for language in sorted(path.name for path in (root / "conf").iterdir()):
-            _await(
-                f"http://127.0.0.1:{port}/{language}/w/api.php?action=query&meta=siteinfo&format=json", run
-            )
+            _await(f"http://127.0.0.1:{port}/{language}/w/api.php?action=query&meta=siteinfo&format=json", run)
         yield port
 
 

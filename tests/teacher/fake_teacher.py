@@ -166,11 +166,7 @@ async def fake_teacher(script: Script = echo) -> AsyncIterator[FakeTeacher]:
 
 
 CARDS = ModelCards(
-    {
-        "priced": ModelCard(
-            context_tokens=8000, usd_per_million_tokens=Prices(prompt=100, cached=50, completion=200)
-        )
-    }
+    {"priced": ModelCard(context_tokens=8000, usd_per_million_tokens=Prices(prompt=100, cached=50, completion=200))}
 )
 
 
@@ -183,9 +179,7 @@ def endpoint(url: str, *, timeout_s: float = 20, limits: Limits | None = None) -
     )
 
 
-def desk(
-    folder: str, *, fs: Any = None, model: str = "priced", budget: Budget = NO_BUDGET, **changes: Any
-) -> Desk:
+def desk(folder: str, *, fs: Any = None, model: str = "priced", budget: Budget = NO_BUDGET, **changes: Any) -> Desk:
     settings: Json = {
         "fs": fs or fsspec.filesystem("file"),
         "journal_folder": folder,

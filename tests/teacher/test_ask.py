@@ -185,9 +185,7 @@ def test_one_object_is_found_wherever_it_stands(text: str, tmp_path: Path) -> No
 
 def test_an_invalid_answer_is_asked_for_again_and_told_why(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
-        return (
-            good('{"grounded": "perhaps", "quote": "x"}') if len(asked.body["messages"]) == 1 else good(GOOD)
-        )
+        return good('{"grounded": "perhaps", "quote": "x"}') if len(asked.body["messages"]) == 1 else good(GOOD)
 
     async def main() -> None:
         for _ in range(2):
@@ -431,9 +429,7 @@ def test_a_usd_budget_needs_a_price(tmp_path: Path) -> None:
     async def main() -> None:
         async with fake_teacher() as fake:
             with pytest.raises(ModelUnknown, match=r"'unpriced'.*|.*models\.yaml"):
-                async with teacher(
-                    desk(str(tmp_path), model="unpriced", budget=Budget(usd=1)), endpoint(fake.url)
-                ):
+                async with teacher(desk(str(tmp_path), model="unpriced", budget=Budget(usd=1)), endpoint(fake.url)):
                     raise AssertionError("opened all the same")
             async with teacher(
                 desk(str(tmp_path), model="unpriced", budget=Budget(tokens=1000)), endpoint(fake.url)
@@ -526,9 +522,7 @@ def test_a_drained_door_begins_nothing_new(waiting: str, tmp_path: Path) -> None
             await ask.drain(5)
             ended = await asyncio.gather(*rows, return_exceptions=True)
             assert len(fake.asked) == asked
-            assert sum(isinstance(each, TeacherUnavailable) for each in ended) == (
-                3 if waiting == "in a pause" else 2
-            )
+            assert sum(isinstance(each, TeacherUnavailable) for each in ended) == (3 if waiting == "in a pause" else 2)
 
     asyncio.run(main())
 

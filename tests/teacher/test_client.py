@@ -87,9 +87,7 @@ def test_a_hanging_server_is_given_up_and_asked_again(tmp_path: Path) -> None:
         (error(422, "cannot be processed"), RequestRefused),
     ],
 )
-def test_what_no_retry_mends_fails_at_once(
-    fault: Reply, expected: type[UltraLinkError], tmp_path: Path
-) -> None:
+def test_what_no_retry_mends_fails_at_once(fault: Reply, expected: type[UltraLinkError], tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(lambda _: fault, str(tmp_path)) as (ask, fake):
             with pytest.raises(expected) as caught:
@@ -116,9 +114,7 @@ def test_no_message_shows_the_key(tmp_path: Path) -> None:
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_an_endpoint_that_stays_broken_is_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endpoint_that_stays_broken_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(client, "LONGEST_WAIT_S", 0.02)
 

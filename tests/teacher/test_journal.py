@@ -203,18 +203,14 @@ def test_a_last_record_torn_at_any_byte_is_survived(tmp_path: Path) -> None:
 
 @QUICK
 @given(data=st.data())
-def test_garbage_costs_only_what_it_hits(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_garbage_costs_only_what_it_hits(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("j")
     write(folder, "a", *(record(number) for number in range(5)))
     write(folder, "b", record(9))
     path = next(each for each in segments(folder) if each.name.startswith("a~"))
     lines = path.read_bytes().splitlines(keepends=True)
     hit = data.draw(st.integers(0, 4))
-    place = data.draw(
-        st.integers(0, len(lines[hit]) - 2)
-    )  # not the line break, which would take the next along
+    place = data.draw(st.integers(0, len(lines[hit]) - 2))  # not the line break, which would take the next along
     damaged = bytearray(lines[hit])
     damaged[place] ^= data.draw(st.integers(1, 255).filter(lambda flip: damaged[place] ^ flip != 0x0A))
     path.write_bytes(b"".join([*lines[:hit], bytes(damaged), *lines[hit + 1 :]]))
@@ -236,9 +232,7 @@ def test_two_attempts_at_once_have_their_own_segments(tmp_path: Path) -> None:
     async def main() -> None:
         one = Journal.open(LOCAL, str(tmp_path), "shard-0")
         two = Journal.open(LOCAL, str(tmp_path), "shard-0")
-        await asyncio.gather(
-            *(each.put(record(number, "x" * 5000)) for number in range(40) for each in (one, two))
-        )
+        await asyncio.gather(*(each.put(record(number, "x" * 5000)) for number in range(40) for each in (one, two)))
         await one.close()
         await two.close()
 
@@ -306,9 +300,7 @@ def test_no_interleaving_loses_an_answer(
                 else:
                     assert found is None or found in all_of_it
         everything = [encode(each) for each in Journal.open(LOCAL, str(folder), "reader").records()]
-        assert sorted(everything) == sorted(
-            {encode(each) for all_of_it in written.values() for each in all_of_it}
-        )
+        assert sorted(everything) == sorted({encode(each) for all_of_it in written.values() for each in all_of_it})
 
     asyncio.run(main())
 
@@ -458,9 +450,7 @@ def test_a_disk_that_fails_leaves_nothing_half_written(
             await journal.put(record(1))
             with monkeypatch.context() as patch:
                 patch.setattr(storage.os, "write", fail_with(number, after))
-                failed = await asyncio.gather(
-                    journal.put(record(2)), journal.put(record(3)), return_exceptions=True
-                )
+                failed = await asyncio.gather(journal.put(record(2)), journal.put(record(3)), return_exceptions=True)
             assert [type(each) for each in failed] == [expected, expected]
             assert str(tmp_path) in str(failed[0])
             assert await journal.get(key(2)) is None
@@ -468,9 +458,7 @@ def test_a_disk_that_fails_leaves_nothing_half_written(
 
     asyncio.run(main())
     assert set(read(tmp_path)) == {key(1), key(4)}
-    assert all(
-        is_sound(line) for path in segments(tmp_path) for line in path.read_bytes().splitlines(keepends=True)
-    )
+    assert all(is_sound(line) for path in segments(tmp_path) for line in path.read_bytes().splitlines(keepends=True))
 
 
 def test_a_failed_fsync_is_a_failed_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,9 +136,7 @@ def test_an_outage_does_not_stop_the_pace_for_good() -> None:
     assert pace.rate is None or pace.rate > 50
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), max_size=50), st.floats(0.1, 100), st.floats(1, 50)
-)
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), max_size=50), st.floats(0.1, 100), st.floats(1, 50))
 def test_a_bucket_lets_through_no_more_than_its_rate_and_burst(
     asks: list[tuple[float, float]], rate: float, burst: float
 ) -> None:
@@ -299,9 +297,7 @@ def test_on_an_object_store() -> None:
 def test_concurrent_writers_share_concurrency_and_rate_equally(tmp_path: Path) -> None:
     async def main() -> None:
         limits = Limits(concurrency=12, requests_per_minute=6000)
-        rosters = [
-            Roster(LOCAL, str(tmp_path), "http://h/v1", f"s{number}", beat_s=0.05) for number in range(3)
-        ]
+        rosters = [Roster(LOCAL, str(tmp_path), "http://h/v1", f"s{number}", beat_s=0.05) for number in range(3)]
         limiters = [Limiter(limits, roster) for roster in rosters]
 
         async def shared(shares: list[int]) -> None:
@@ -324,9 +320,7 @@ def test_a_roster_that_cannot_be_read_stops_nobody(tmp_path: Path, caplog: pytes
     (tmp_path / "file").write_text("in the way")
 
     async def main() -> None:
-        async with Limiter(
-            Limits(concurrency=3), Roster(LOCAL, str(tmp_path / "file"), "http://h/v1", "s")
-        ) as limiter:
+        async with Limiter(Limits(concurrency=3), Roster(LOCAL, str(tmp_path / "file"), "http://h/v1", "s")) as limiter:
             (await limiter.acquire(0)).failed()
 
     asyncio.run(main())

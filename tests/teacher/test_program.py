@@ -58,9 +58,7 @@ async def three_asks(row: int, ask: Ask) -> str:
     return text
 
 
-async def collect(
-    ask: Ask, rows: range, concurrency: int = 8, program: object = one_ask
-) -> list[Outcome[int, str]]:
+async def collect(ask: Ask, rows: range, concurrency: int = 8, program: object = one_ask) -> list[Outcome[int, str]]:
     return [outcome async for outcome in run_rows(program, rows, ask, concurrency=concurrency)]  # type: ignore[arg-type]
 
 
@@ -175,9 +173,7 @@ def test_an_invalid_answer_is_a_failed_row(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(echo, str(tmp_path)) as (ask, _):
             outcomes = await collect(ask, range(100), program=program)
-            assert [outcome.error is not None for outcome in outcomes] == [
-                bool(row % 2) for row in range(100)
-            ]
+            assert [outcome.error is not None for outcome in outcomes] == [bool(row % 2) for row in range(100)]
 
     asyncio.run(main())
 
@@ -211,13 +207,12 @@ def test_an_error_of_the_rows_themselves_ends_the_run(tmp_path: Path) -> None:
 
 def test_the_budgets_end_says_how_far_the_run_came(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(
-            lambda _: good(prompt=10, completion=50), str(tmp_path), budget=Budget(tokens=1000)
-        ) as (ask, fake):
+        async with opened(lambda _: good(prompt=10, completion=50), str(tmp_path), budget=Budget(tokens=1000)) as (
+            ask,
+            fake,
+        ):
             with pytest.raises(BudgetExceeded, match=r"spent \d+ of 1000 tokens.*\d+ of 500 rows are done"):
-                async for _ in run_rows(
-                    one_ask, range(500), ask, concurrency=20, progress=Progress(total=500)
-                ):
+                async for _ in run_rows(one_ask, range(500), ask, concurrency=20, progress=Progress(total=500)):
                     pass
             assert fake.paid.total() * 60 <= 1000
 
@@ -323,9 +318,7 @@ def start(url: str, folder: Path) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'include'}"}
     command = [sys.executable, "-c", RUN, url, str(folder), str(ROWS)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])

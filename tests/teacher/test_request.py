@@ -47,10 +47,7 @@ def test_the_key_does_not_depend_on_the_process() -> None:
 
 @given(st.text(), st.text())
 def test_different_texts_have_different_keys(one: str, other: str) -> None:
-    same = (
-        replace(BASE, messages=(Message("user", one),)).key
-        == replace(BASE, messages=(Message("user", other),)).key
-    )
+    same = replace(BASE, messages=(Message("user", one),)).key == replace(BASE, messages=(Message("user", other),)).key
     assert same == (one == other)
 
 

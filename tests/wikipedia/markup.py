@@ -38,9 +38,7 @@ def rules(language: str = "en") -> TextRules:
 def wikipedia(least: int = 1, most: int = 10_000, chinese: bool = False) -> Wikipedia:
     """A recipe's section with CLEANING and documents of ``least`` to ``most`` tokens."""
     given = load_recipe("zh" if chinese else "en").wikipedia
-    return given.model_copy(
-        update={"cleaning": CLEANING, "document_tokens": TokenBounds(min=least, max=most)}
-    )
+    return given.model_copy(update={"cleaning": CLEANING, "document_tokens": TokenBounds(min=least, max=most)})
 
 
 def page(text: str, title: str = "Tea", form: Literal["wikitext", "extract"] = "wikitext") -> Page:
@@ -50,6 +48,4 @@ def page(text: str, title: str = "Tea", form: Literal["wikitext", "extract"] = "
 
 def article(text: str) -> Article:
     """An article that holds ``text`` as it is."""
-    return Article(
-        7, 70, "Tea", "https://en.wikipedia.org/wiki/Tea", "CC BY-SA 4.0", FETCHED, text, 0, 1.0, ()
-    )
+    return Article(7, 70, "Tea", "https://en.wikipedia.org/wiki/Tea", "CC BY-SA 4.0", FETCHED, text, 0, 1.0, ())

@@ -222,9 +222,7 @@ def test_being_put_off_too_long_is_unreachable(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_date_is_read_by_the_servers_clock() -> None:
-    headers = httpx.Headers(
-        {"Date": "Mon, 02 Mar 2037 10:00:00 GMT", "Retry-After": "Mon, 02 Mar 2037 10:00:30 GMT"}
-    )
+    headers = httpx.Headers({"Date": "Mon, 02 Mar 2037 10:00:00 GMT", "Retry-After": "Mon, 02 Mar 2037 10:00:30 GMT"})
     assert retry_after(headers) == 30
 
 
@@ -335,9 +333,7 @@ def test_a_page_with_neither_is_turned_away() -> None:
     assert (found.gate, found.page_id, found.revision_id) == ("missing", 4, 7)
 
 
-@pytest.mark.parametrize(
-    "answer", [{}, {"query": {}}, {"query": {"pages": [{"pageid": 4, "missing": True}]}}]
-)
+@pytest.mark.parametrize("answer", [{}, {"query": {}}, {"query": {"pages": [{"pageid": 4, "missing": True}]}}])
 def test_a_page_that_the_wiki_does_not_have_is_turned_away(answer: object) -> None:
     with fake_wiki(reply(answer)) as wiki:
         (found,) = fetch(wiki)
@@ -346,9 +342,7 @@ def test_a_page_that_the_wiki_does_not_have_is_turned_away(answer: object) -> No
 
 
 def test_a_continuation_that_stands_still_is_refused() -> None:
-    stuck = reply(
-        {"continue": {"grncontinue": "0.5|0.5|1|0", "continue": "grncontinue||"}, "query": {"pages": []}}
-    )
+    stuck = reply({"continue": {"grncontinue": "0.5|0.5|1|0", "continue": "grncontinue||"}, "query": {"pages": []}})
     with (
         fake_wiki(*times(stuck, 9)) as wiki,
         open_wiki(wiki.base_url, RANDOM) as source,

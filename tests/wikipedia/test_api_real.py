@@ -84,9 +84,7 @@ def test_the_user_agent_names_us_the_contact_and_the_library(wikis: Farm) -> Non
     lines = wikis.requests()[before:]
     assert any("list=categorymembers" in line for line in lines)  # the library's call
     assert any("generator=categorymembers" in line for line in lines)  # our own
-    assert all(
-        "ultralink/" in line and "tests@example.org" in line and "Wikipedia-API/" in line for line in lines
-    )
+    assert all("ultralink/" in line and "tests@example.org" in line and "Wikipedia-API/" in line for line in lines)
     assert all("maxlag=5" in line for line in lines)
 
 
@@ -286,9 +284,7 @@ def test_chinese_titles_in_either_script(wikis: Farm) -> None:
         (8, ["Black tea", "Black tea", "Cocoa", "Green tea", "Water"]),  # Black tea is in two of the three
     ],
 )
-def test_a_category_is_walked_to_its_depth_and_only_once_round(
-    wikis: Farm, depth: int, expected: list[str]
-) -> None:
+def test_a_category_is_walked_to_its_depth_and_only_once_round(wikis: Farm, depth: int, expected: list[str]) -> None:
     assert sorted(names(candidates(wikis, category("Drinks", depth)))) == expected
 
 
@@ -336,9 +332,7 @@ def test_a_seed_says_where_the_draw_begins(wikis: Farm, monkeypatch: pytest.Monk
     assert len(beginnings) > 1
 
 
-def test_a_draw_by_small_answers_comes_round_to_every_article(
-    wikis: Farm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_draw_by_small_answers_comes_round_to_every_article(wikis: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = set(candidates(wikis, RANDOM))
     monkeypatch.setattr(api, "_BATCH", 3)
     small = candidates(wikis, RANDOM, seed=9)

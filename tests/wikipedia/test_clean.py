@@ -20,9 +20,7 @@ PROSE = "The old tea house stands by the river and is open every day of the year
 
 def kept(text: str, form: str = "extract") -> str:
     """The text that stays of a page with ``text`` around it."""
-    given = page(
-        f"{PROSE}\n{text}\n\n== End ==\n{PROSE}", form="wikitext" if form == "wikitext" else "extract"
-    )
+    given = page(f"{PROSE}\n{text}\n\n== End ==\n{PROSE}", form="wikitext" if form == "wikitext" else "extract")
     found = clean(given, wikipedia(), rules())
     assert isinstance(found, Article), found
     assert found.text.startswith(PROSE)
@@ -42,9 +40,7 @@ def away(given: Page, least: int = 1, most: int = 10_000) -> tuple[str, str]:
 
 
 def test_an_article_has_all_that_attribution_needs() -> None:
-    found = clean(
-        page(f"{PROSE} [[Category:Drinks]]\n[[Category:Tea]]", "Tea & «50%»: a/b?"), wikipedia(), rules()
-    )
+    found = clean(page(f"{PROSE} [[Category:Drinks]]\n[[Category:Tea]]", "Tea & «50%»: a/b?"), wikipedia(), rules())
     assert isinstance(found, Article)
     assert found == Article(
         page_id=7,
@@ -135,9 +131,7 @@ def test_debris(debris: str, text: str) -> None:
 
 
 def test_formulas_of_extracts() -> None:
-    tower = (
-        "  \n    \n      \n        E\n        =\n        m\n      \n    \n    {\\displaystyle E=mc^{2}}\n  \n"
-    )
+    tower = "  \n    \n      \n        E\n        =\n        m\n      \n    \n    {\\displaystyle E=mc^{2}}\n  \n"
     assert kept(f"The law\n{tower} holds, and so does\n{tower}.\nMore text.") == (
         "The law $E=mc^{2}$ holds, and so does $E=mc^{2}$.\nMore text."
     )
@@ -171,15 +165,11 @@ _INVISIBLE = re.compile(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.text() | st.sampled_from(["== H ==", "{{a|b}}", "()", " ,", "\n", "e\u0301.", PROSE])).map(
-        "\n".join
-    )
+    st.lists(st.text() | st.sampled_from(["== H ==", "{{a|b}}", "()", " ,", "\n", "e\u0301.", PROSE])).map("\n".join)
 )
 def test_any_page_gives_clean_text_or_is_turned_away(text: str) -> None:
     for form in ("wikitext", "extract"):
-        given = page(
-            f"{PROSE * 30}\n{text}\n\n{PROSE * 30}", form="wikitext" if form == "wikitext" else "extract"
-        )
+        given = page(f"{PROSE * 30}\n{text}\n\n{PROSE * 30}", form="wikitext" if form == "wikitext" else "extract")
         found = clean(given, wikipedia(), rules())
         if isinstance(found, Article):
             assert found.text == unicodedata.normalize("NFC", found.text)
@@ -268,9 +258,7 @@ def test_the_samples(language: str) -> None:
     ]  # fmt: skip
     dropped = {title.casefold() for title in recipe.wikipedia.cleaning.drop_sections}
     for article in articles:
-        assert not (remains := _MARKUP.search(article.text)), article.text[max(0, remains.start() - 40) :][
-            :80
-        ]
+        assert not (remains := _MARKUP.search(article.text)), article.text[max(0, remains.start() - 40) :][:80]
         assert not dropped & {line.casefold() for line in article.text.split("\n")}
         assert article.text.count("\n\n") >= 3
         assert article.categories

@@ -190,7 +190,9 @@ def test_utf16_is_read(tmp_path: Path) -> None:
     path = tmp_path / "wiki.xml"
     whole = '<?xml version="1.0" encoding="utf-16"?>' + HEAD + "".join(PAGES) + TAIL
     path.write_bytes(whole.encode("utf-16"))
-    assert [one.title for one in got(DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED), 4)] == ["AT&T: a story"]
+    assert [one.title for one in got(DumpWiki(DumpSource(article_url=ADDRESS, path=str(path)), FETCHED), 4)] == [
+        "AT&T: a story"
+    ]
 
 
 # --- damage ---------------------------------------------------------------------------------------------

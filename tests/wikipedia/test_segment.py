@@ -63,9 +63,7 @@ def test_a_language_that_is_only_data() -> None:
 
 _MESSY = st.text(
     st.one_of(
-        st.sampled_from(
-            "aA字.!?…。！？；;,«»“”\"'()（）《》「」 \n\t\r\u2028\u00a0\u200d0123\u0301\u0600é-—"
-        ),
+        st.sampled_from("aA字.!?…。！？；;,«»“”\"'()（）《》「」 \n\t\r\u2028\u00a0\u200d0123\u0301\u0600é-—"),
         st.characters(exclude_categories=["Cs"]),
     ),
     max_size=300,
@@ -105,8 +103,7 @@ def possible(text: str, bounds: TokenBounds, language: str) -> bool:
     reached = {0}
     for number, end in enumerate(starts[1:], 1):
         if any(
-            start in reached and bounds.min <= count_tokens(text[start:end]) <= bounds.max
-            for start in starts[:number]
+            start in reached and bounds.min <= count_tokens(text[start:end]) <= bounds.max for start in starts[:number]
         ):
             reached.add(end)
     return len(text) in reached and len(text) > 0

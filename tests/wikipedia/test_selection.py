@@ -63,19 +63,14 @@ def test_an_earlier_page_comes_again_only_when_it_has_changed(
         candidate
         for candidate in wiki
         if candidate.page_id not in before
-        or (
-            not before[candidate.page_id] & {None, candidate.revision_id}
-            and candidate.revision_id is not None
-        )
+        or (not before[candidate.page_id] & {None, candidate.revision_id} and candidate.revision_id is not None)
     }
     assert set(chosen) <= new
     assert len(chosen) == len(set(chosen)) == min(amount, len(new))
 
 
 @given(wikis, earlier_nights, st.integers(1, 20))
-def test_a_larger_night_begins_with_the_smaller(
-    wiki: list[Candidate], earlier: set[Chosen], amount: int
-) -> None:
+def test_a_larger_night_begins_with_the_smaller(wiki: list[Candidate], earlier: set[Chosen], amount: int) -> None:
     assert choose(wiki, earlier, amount + 5, 0)[:amount] == choose(wiki, earlier, amount, 0)
 
 

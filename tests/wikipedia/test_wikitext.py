@@ -144,8 +144,6 @@ def test_prose_is_not_touched() -> None:
 
 
 def test_template_names_and_categories() -> None:
-    text = (
-        "{{ Geo_disambiguation |x}}{{a\n|b={{C-stub}}}}[[Category: Tea |*]][[категория:Чай]][[Category:Tea]]"
-    )
+    text = "{{ Geo_disambiguation |x}}{{a\n|b={{C-stub}}}}[[Category: Tea |*]][[категория:Чай]][[Category:Tea]]"
     assert template_names(text) == {"geo disambiguation", "a", "c-stub"}
     assert categories(text, ["Category", "Категория"]) == ("Tea", "Чай")

@@ -76,7 +76,5 @@ class Outcome:
 def messages_of(turns: tuple[Turn, ...]) -> tuple[Message, ...]:
     """``turns`` as alternating user and assistant messages."""
     return tuple(
-        message
-        for turn in turns
-        for message in (Message("user", turn.question), Message("assistant", turn.answer))
+        message for turn in turns for message in (Message("user", turn.question), Message("assistant", turn.answer))
     )

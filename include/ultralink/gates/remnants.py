@@ -25,9 +25,7 @@ _KINDS = {
     ),
     "wikitext": re.compile(r"\[\[[^\[\]\n]*[^\W\d][^\[\]\n]*\]\]|\{\{[^{}\n]*[^\W\d][^{}\n]*\}\}|'''"),
 }
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufffd]"
-)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufffd]")
 
 
 def remnants(turn: Turn) -> list[Finding]:

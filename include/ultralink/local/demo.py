@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 from rich.console import Console
@@ -14,13 +15,11 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from rich.text import Text
-from rich.text import Text
 
 from ultralink.local.processes import LocalError
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings
-from ultralink.schemas import SAMPLES
+from ultralink.schemas import SAMPLES, SampleRow
 from ultralink.stages.statistics import Statistics, read_statistics
 from ultralink.store import Store
 
@@ -168,9 +167,10 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
 
 
 def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
-    sample = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
-    if sample is None:
+    row = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
+    if row is None:
         return
+    sample = cast(SampleRow, row)
     source, teacher = sample["source"], sample["teacher"]
     console.print(
         f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, "

@@ -35,8 +35,7 @@ def question(task: Task) -> str:
         Step.QUESTION_WIDTH: templates.question.width,
     }
     possible = [
-        _capitalised(templates.fill(template, fact=asked.bare, title=task.title))
-        for template in kinds[task.step]
+        _capitalised(templates.fill(template, fact=asked.bare, title=task.title)) for template in kinds[task.step]
     ]
     framed = [text for text in possible if _share(asked.bare, text) <= MOST_COPIED]
     return draw.choice(framed or [max(possible, key=len)])

@@ -50,9 +50,7 @@ def _rules(language: str) -> TextRules:
     try:
         return load_recipe(language).text
     except RecipeError:
-        return TextRules(
-            detector_labels=[language], abbreviations=[], leaks=[], dangling_openings=[], refusals=[]
-        )
+        return TextRules(detector_labels=[language], abbreviations=[], leaks=[], dangling_openings=[], refusals=[])
 
 
 @lru_cache(maxsize=4096)
@@ -62,9 +60,7 @@ def facts(passage: str, language: str) -> tuple[Fact, ...]:
     whole = sentences(passage, language)
     inside = frozenset(stem(word) for sentence in whole for word in _WORD.findall(sentence)[1:])
     return tuple(
-        _fact(index, sentence, inside)
-        for index, sentence in enumerate(whole)
-        if _stands_alone(sentence, templates)
+        _fact(index, sentence, inside) for index, sentence in enumerate(whole) if _stands_alone(sentence, templates)
     )
 
 

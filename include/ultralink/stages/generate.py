@@ -34,6 +34,8 @@ from ultralink.wikipedia.article import Passage
 log = logging.getLogger(__name__)
 
 _SHOWN_FAILURES = 10
+_QUESTIONS = [step for step in Step if step.startswith("question")]
+_WRITING = {"temperature", "top_p", "question_max_tokens", "answer_max_tokens", "context_tokens"}
 
 
 async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
@@ -99,10 +101,10 @@ class _Work:
             (self.cast.writer, self.cast.judge.model),
             self.judge_may_reject,
             self.night.book.fingerprint(),
-            recipe.teacher.model_dump(include={"temperature", "top_p", "question_max_tokens", "answer_max_tokens", "context_tokens"}),
+            recipe.teacher.model_dump(include=_WRITING),
             recipe.judge.model_dump(mode="json", exclude={"min_agreement"}),
             *(section.model_dump(mode="json") for section in (recipe.dialogue, recipe.gates, recipe.text)),
-        )  # fmt: skip
+        )
 
     def desk(self) -> Desk:
         recipe, store = self.night.recipe, self.night.store
@@ -114,12 +116,12 @@ class _Work:
             cards=load_models(),
             style=self._style(recipe.teacher.answer_max_tokens),
             steps={
-                **{step: self._style(recipe.teacher.question_max_tokens) for step in Step if step.startswith("question")},
+                **dict.fromkeys(_QUESTIONS, self._style(recipe.teacher.question_max_tokens)),
                 Step.JUDGE: self.cast.judge,
             },
             budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.night.shards),
             roster_folder=store.folder("roster"),
-        )  # fmt: skip
+        )
 
     def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[Passage, Conversation], None]:
         """Each passage's conversation, in order."""
@@ -130,9 +132,7 @@ class _Work:
         async def program(passage: Passage, ask: Ask) -> Conversation:
             return await converse(passage, ask, book, recipe, context, judge_may_reject=self.judge_may_reject)
 
-        return run_rows(
-            program, self._rows(), ask, concurrency=recipe.teacher.concurrency, progress=Progress(rows)
-        )
+        return run_rows(program, self._rows(), ask, concurrency=recipe.teacher.concurrency, progress=Progress(rows))
 
     async def rehearse(self, rows: int) -> Built:
         """Count and price every ask of the shard; nobody is called."""

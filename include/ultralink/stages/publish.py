@@ -76,7 +76,11 @@ def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
     reasons: Counter[str] = Counter()
     models: Counter[str] = Counter()
     turns = 0
-    with samples.writer(made_by) as sample_rows, rejects.writer(made_by) as reject_rows, bill.writer(made_by) as bill_rows:
+    with (
+        samples.writer(made_by) as sample_rows,
+        rejects.writer(made_by) as reject_rows,
+        bill.writer(made_by) as bill_rows,
+    ):
         for row in _rows(night, DIALOGUES):
             sample_rows.add(row)
             sample = cast(SampleRow, row)

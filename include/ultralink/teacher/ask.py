@@ -131,8 +131,7 @@ class Ask:
                 return self._structured(found.value, records)
             if len(records) > REASKS:
                 raise AnswerInvalid(
-                    f"step {step!r}: {len(records)} answers did not fit {wanted.name}; "
-                    f"the last: {found.reason}"
+                    f"step {step!r}: {len(records)} answers did not fit {wanted.name}; the last: {found.reason}"
                 )
             self.tally.reasked(step, record.model)
             # Each new ask adds to the conversation, so that no two have the same content and the same key.
@@ -154,9 +153,7 @@ class Ask:
         """Calls on the wire now."""
         return self.source.in_flight
 
-    def _request(
-        self, step: str, messages: Sequence[Message], schema: AnswerSchema | None, attempt: int
-    ) -> Request:
+    def _request(self, step: str, messages: Sequence[Message], schema: AnswerSchema | None, attempt: int) -> Request:
         style = self.steps.get(step, self.style)
         return Request(style.model, tuple(messages), style.sampling, schema, attempt)
 

@@ -29,9 +29,7 @@ MAX_FAILURES = 8  # tries of one call that end in anything but a 429
 FORM_FAILURES = 3  # server errors in a row after which a form that never worked is taken to be the cause
 PATIENCE_S = 900.0  # after which a call that meets only 429s gives up too
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
-ISOLATED_WAIT_S = (
-    2.0  # the longest wait while other calls are answered: the endpoint is up, so do not hold a row
-)
+ISOLATED_WAIT_S = 2.0  # the longest wait while other calls are answered: the endpoint is up, so do not hold a row
 TOKEN_AGE_S = 60.0
 CALL_LOG_EVERY_S = 5.0
 
@@ -189,9 +187,7 @@ class TeacherClient:
             return outcome
         finally:
             if isinstance(outcome, Reply):
-                permit.answered(
-                    outcome.usage.prompt + outcome.usage.completion if outcome.usage else call.tokens
-                )
+                permit.answered(outcome.usage.prompt + outcome.usage.completion if outcome.usage else call.tokens)
             elif isinstance(outcome, Fault) and outcome.is_limit:
                 permit.limited()
             else:

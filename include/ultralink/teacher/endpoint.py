@@ -66,9 +66,7 @@ class Endpoint:
         """
         from openai import DEFAULT_TIMEOUT, Omit
 
-        headers = {
-            name: value for name, value in client.default_headers.items() if not isinstance(value, Omit)
-        }
+        headers = {name: value for name, value in client.default_headers.items() if not isinstance(value, Omit)}
         bearer = _token_source(client)
         # A default header of the user's own wins over the key, as it does in the client.
         if not any(name.lower() == "authorization" for name in headers):
@@ -104,11 +102,7 @@ class Endpoint:
     def secrets(self) -> list[str]:
         """Values of headers and query parameters that must not be shown."""
         named = {**self.headers, **self.query}
-        return [
-            value.removeprefix("Bearer ")
-            for name, value in named.items()
-            if SECRET_NAME.search(name) and value
-        ]
+        return [value.removeprefix("Bearer ") for name, value in named.items() if SECRET_NAME.search(name) and value]
 
 
 def _limits(extra: Mapping[str, object]) -> Limits:

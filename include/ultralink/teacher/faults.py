@@ -29,9 +29,7 @@ OVERFLOW = re.compile(
     r"|exceed_context_size|prompt is too long|longer than the (model'?s )?context",
     re.IGNORECASE,
 )
-UNKNOWN_MODEL = re.compile(
-    r"model.{0,120}(does not exist|not found|not exist|unknown)|unknown model", re.I | re.S
-)
+UNKNOWN_MODEL = re.compile(r"model.{0,120}(does not exist|not found|not exist|unknown)|unknown model", re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +80,7 @@ def judge(status: int, body: bytes, headers: Mapping[str, str], where: str) -> F
     message = f"{where}: HTTP {status}: {said.message[:300] or 'no reason given'}"
     if status == 429 and said.codes & QUOTA_CODES:
         return QuotaExhausted(f"{message} (the account has no credit left; add some, then clear the task)")
-    if status in (400, 413, 422, 500) and (
-        "context_length_exceeded" in said.codes or OVERFLOW.search(said.message)
-    ):
+    if status in (400, 413, 422, 500) and ("context_length_exceeded" in said.codes or OVERFLOW.search(said.message)):
         return ContextOverflow(message)
     if status in RETRIED or status >= 500:
         wait_s = retry_after(headers) if status in (429, 503) else None
@@ -96,11 +92,7 @@ def judge(status: int, body: bytes, headers: Mapping[str, str], where: str) -> F
         )
     if status in (401, 403):
         return KeyRejected(f"{message} (check the key in the connection)")
-    if (
-        status == 404
-        or "model_not_found" in said.codes
-        or (status == 400 and UNKNOWN_MODEL.search(said.message))
-    ):
+    if status == 404 or "model_not_found" in said.codes or (status == 400 and UNKNOWN_MODEL.search(said.message)):
         return ModelUnknown(f"{message} (check the recipe's model and the connection's host)")
     if 300 <= status < 400:
         return ModelUnknown(f"{message} (the server redirects; put the final URL into the connection's host)")

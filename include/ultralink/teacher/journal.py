@@ -83,11 +83,7 @@ class Journal:
             found = self._segments[number]
             try:
                 near = found.is_near(offset)
-                line = (
-                    found.read(offset, length)
-                    if near
-                    else await asyncio.to_thread(found.read, offset, length)
-                )
+                line = found.read(offset, length) if near else await asyncio.to_thread(found.read, offset, length)
             except FileNotFoundError:  # another process merged the segments meanwhile
                 self._load()
                 continue

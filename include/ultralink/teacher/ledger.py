@@ -67,9 +67,7 @@ class _Sums:
         self.latencies.append(record.latency_s)
 
 
-def ledger(
-    records: Iterable[Record], cards: ModelCards, live: Mapping[Account, Counts] | None = None
-) -> pa.Table:
+def ledger(records: Iterable[Record], cards: ModelCards, live: Mapping[Account, Counts] | None = None) -> pa.Table:
     """The ledger of ``records``, sorted; ``live`` adds the asks and replays that this attempt counted.
 
     Streams: memory is 4 bytes per record.

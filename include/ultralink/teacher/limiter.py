@@ -16,9 +16,7 @@ from ultralink.teacher.roster import Roster
 log = logging.getLogger(__name__)
 
 OWN_CONCURRENCY = 256  # of each writer, where the connection names none: its rows in progress are the bound
-BURST_S = (
-    0.25  # of a known rate; a provider's own bucket holds a second or more, so a told limit gives no 429
-)
+BURST_S = 0.25  # of a known rate; a provider's own bucket holds a second or more, so a told limit gives no 429
 
 
 class Permit:
@@ -125,9 +123,7 @@ class Limiter:
         try:
             writers = await asyncio.to_thread(roster.beat)
         except OSError as problem:
-            log.warning(
-                "Cannot read the roster of teacher users, so %d are assumed: %s", self._writers, problem
-            )
+            log.warning("Cannot read the roster of teacher users, so %d are assumed: %s", self._writers, problem)
             return
         if writers != self._writers:
             self._writers = writers

@@ -74,9 +74,7 @@ class Live:
 
     async def answer(self, request: Request, step: str) -> Record:
         """Ask, journal, return. Raises what ``TeacherClient.call`` and ``Journal.put`` raise."""
-        prompt_tokens = (
-            estimate_prompt_tokens(request) if self._client.counts_tokens or self._purse.counts else 0
-        )
+        prompt_tokens = estimate_prompt_tokens(request) if self._client.counts_tokens or self._purse.counts else 0
         hold = await self._purse.reserve(request.model, Usage(prompt_tokens, 0, request.sampling.max_tokens))
         try:
             reply = await self._call(request, prompt_tokens, hold)

@@ -24,9 +24,7 @@ class Prices(BaseModel):
 
     def cost(self, prompt: int, cached: int, completion: int) -> float:
         """USD for a call; ``cached`` tokens are part of ``prompt``."""
-        return (
-            (prompt - cached) * self.prompt + cached * self.cached + completion * self.completion
-        ) / 1_000_000
+        return ((prompt - cached) * self.prompt + cached * self.cached + completion * self.completion) / 1_000_000
 
 
 class ModelCard(BaseModel):

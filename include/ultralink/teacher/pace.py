@@ -141,7 +141,7 @@ class Pace:
         if ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
             self._slow_down(ticket.volley, now)
             self._growth = VOLLEY_GROWTH
-        elif self._cut is None and ticket.window.sent >= WINDOW_REQUESTS:
+        elif self._cut is None and ticket.window.sent >= WINDOW_REQUESTS:  # noqa: SIM102
             # A window after a cut is left to its end: ended early it would tell too high a share, not the noise.
             if self._surplus(ticket.window) > 2 * self._tolerated(ticket.window):
                 self._close(ticket.window, now)

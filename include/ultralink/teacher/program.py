@@ -25,9 +25,7 @@ ROW_ERRORS = (
     TeacherUnavailable,
 )  # cost the row they happen in; others end the run
 HOPELESS = 20  # rows that fail one after the other, with no success between
-WINDOW = (
-    16  # rows begun and not yet given out, per row in progress: room behind one that waits out its limits
-)
+WINDOW = 16  # rows begun and not yet given out, per row in progress: room behind one that waits out its limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,7 @@ def encode(record: Record) -> bytes:
 def is_sound(line: bytes) -> bool:
     """The line is whole and says what was written."""
     return (
-        len(line) > 10
-        and line[8:9] == b" "
-        and line.endswith(b"\n")
-        and line[:8] == b"%08x" % zlib.crc32(line[9:-1])
+        len(line) > 10 and line[8:9] == b" " and line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(line[9:-1])
     )
 
 

@@ -141,9 +141,7 @@ def sound_lines(lines: Iterable[bytes], offset: int, name: str) -> Iterator[Line
         if is_sound(line):
             yield Line(offset, line)
         elif line.endswith(b"\n"):
-            log.warning(
-                "Journal segment %s: the %d bytes at %d are damaged and left out.", name, len(line), offset
-            )
+            log.warning("Journal segment %s: the %d bytes at %d are damaged and left out.", name, len(line), offset)
         offset += len(line)
 
 

@@ -116,9 +116,7 @@ def _candidates(text: str) -> Iterator[str]:
 def _explain(problem: ValidationError) -> str:
     # The input is left out: it is the teacher's text, and may be long.
     found = problem.errors(include_input=False, include_url=False, include_context=False)[:5]
-    return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}"[:200] for each in found
-    )
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}"[:200] for each in found)
 
 
 # --- stand-ins ------------------------------------------------------------------------------------------

@@ -310,9 +310,7 @@ def _turned_away(candidate: Candidate, entry: Entry) -> TurnedAway:
     gate, reason = _flaw_of(entry) or ("missing", "the wiki gives neither an extract nor wikitext of it")
     revision_id = entry.revisions[0].revid if entry.revisions else candidate.revision_id
     text = entry.extract or entry.wikitext or ""
-    return TurnedAway(
-        candidate.page_id, revision_id, entry.title or candidate.title, gate, reason, text[:_CLIPPED]
-    )
+    return TurnedAway(candidate.page_id, revision_id, entry.title or candidate.title, gate, reason, text[:_CLIPPED])
 
 
 def _page(entry: Entry, form: Literal["extract", "wikitext"], text: str, fetched: datetime) -> Page:

@@ -173,9 +173,7 @@ def passages(article: Article, bounds: TokenBounds, rules: TextRules) -> list[Pa
         f"{units.summed(0, len(units.costs) - 1)} tokens in {len(units.costs) - 1} sentences (the longest"
         f" {units.longest}) cannot be cut into passages of {bounds.min} to {bounds.max}"
     )
-    return TurnedAway(
-        article.page_id, article.revision_id, article.title, "passages", reason, article.text[:2000]
-    )
+    return TurnedAway(article.page_id, article.revision_id, article.title, "passages", reason, article.text[:2000])
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,9 +230,7 @@ class PoliteTransport(httpx.BaseTransport):
                 f"{self.endpoint}: redirected to {_clip(location)!r}, which is not this wiki; "
                 "set base_url to the new address if it is right"
             )
-        log.warning(
-            "%s redirects to %s; base_url can spare the detour", url.path, target.copy_with(query=None)
-        )
+        log.warning("%s redirects to %s; base_url can spare the detour", url.path, target.copy_with(query=None))
         return target
 
     def _judge(self, request: httpx.Request, response: httpx.Response) -> bytes:
