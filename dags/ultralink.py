@@ -26,7 +26,7 @@ reject with its reason. The result is one partition of Parquet files per date.
 
 | group | what it does | writes |
 | --- | --- | --- |
-| wikipedia | chooses articles, cleans them, cuts passages of {low}-{high} tokens | `selection`, `articles`, `passages` |
+| wikipedia | chooses articles, cuts passages of {low}-{high} tokens | `selection`, `articles`, `passages` |
 | dialogue | measures the judge with labelled items, once per change | `calibration` |
 | dialogue | questions and answers by `{model}`, checked, judged | `dialogues`, `dialogue_rejects` |
 | publish | gathers the shards, sums the bill, tells Airflow that the asset changed | `samples`, `rejects`, `ledger` |
@@ -93,14 +93,19 @@ def build(recipe: Recipe) -> DAG:
         },
     ) as dag:
         shards = list(range(recipe.shards))
-        reading = {"language": language, "pool": "ultralink_wikipedia"}
-        asking = {"language": language, "pool": "ultralink_teacher"}
+        reading, asking = "ultralink_wikipedia", "ultralink_teacher"
         with TaskGroup("wikipedia"):
-            select = SelectArticlesOperator(task_id="select", max_active_tis_per_dag=1, **reading)
-            extract = ExtractPassagesOperator.partial(task_id="extract", **reading).expand(shard=shards)
+            select = SelectArticlesOperator(task_id="select", language=language, pool=reading, max_active_tis_per_dag=1)
+            extract = ExtractPassagesOperator.partial(task_id="extract", language=language, pool=reading).expand(
+                shard=shards
+            )
         with TaskGroup("dialogue"):
-            calibrate = CalibrateJudgeOperator(task_id="calibrate", max_active_tis_per_dag=1, **asking)
-            generate = GenerateDialoguesOperator.partial(task_id="generate", **asking).expand(shard=shards)
+            calibrate = CalibrateJudgeOperator(
+                task_id="calibrate", language=language, pool=asking, max_active_tis_per_dag=1
+            )
+            generate = GenerateDialoguesOperator.partial(task_id="generate", language=language, pool=asking).expand(
+                shard=shards
+            )
         with TaskGroup("publish"):
             publish = PublishSamplesOperator(task_id="publish", language=language, outlets=[samples])
         select >> extract >> calibrate >> generate >> publish
