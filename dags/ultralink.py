@@ -108,7 +108,7 @@ def build(recipe: Recipe) -> DAG:
             )
         with TaskGroup("publish"):
             publish = PublishSamplesOperator(task_id="publish", language=language, outlets=[samples])
-        select >> extract >> calibrate >> generate >> publish
+        select >> [extract, calibrate] >> generate >> publish
     return dag
 
 

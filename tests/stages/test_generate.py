@@ -34,7 +34,7 @@ from ultralink.errors import (
     StoreReadOnly,
     TeacherUnavailable,
 )
-from ultralink.offline_teacher import SERVED, compose
+from ultralink.offline_teacher import SERVED, checking, compose
 from ultralink.offline_teacher.reading import PromptShelf
 from ultralink.prompts import PROMPTS, Step, load_prompts
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, Stage
@@ -420,7 +420,7 @@ def honest(asked: Asked) -> Reply:
     """The offline teacher at its best."""
     task = SHELF.understand([Message(said["role"], said["content"]) for said in asked.body["messages"]])
     if task.step is Step.JUDGE:
-        return good(compose.verdicts(task).model_dump_json())
+        return good(checking.verdicts(task).model_dump_json())
     return good(compose.answer(task) if task.step.startswith("answer") else compose.question(task))
 
 
@@ -473,16 +473,14 @@ def started(root: Path, server: Running) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def killed_after(calls: int, process: subprocess.Popen[str], server: Running) -> bool:
-    """SIGKILL once so many more calls are paid for; False where it was done before."""
+def killed(process: subprocess.Popen[str], server: Running, calls: int) -> None:
+    """SIGKILL ``process`` once so many more calls are paid for."""
     enough = paid(server) + calls
-    while process.poll() is None:
-        if paid(server) >= enough:
-            process.kill()
-            break
+    while paid(server) < enough:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.002)
+    process.kill()
     process.communicate()
-    return process.returncode < 0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -491,15 +489,16 @@ def test_kills_lose_nothing_and_pay_again_only_what_was_in_flight(
 ) -> None:
     draw, one = random.Random(seed), night(root, "fr")
     in_flight = len(column(one, PASSAGES, "id"))  # a dialogue has one call at a time
-    kills = 0
-    while killed_after(draw.randint(1, 40), started(root, teacher), teacher):
-        kills += 1
-        assert not (root / "dialogues").exists() or all(path.endswith(".tmp") for path in files(root / "dialogues"))
-        assert paid(teacher) - len(journal(one)) <= kills * in_flight
-    assert kills
+    moments = draw.randint(1, 12), draw.randint(5, 40)
+    for calls in moments:
+        killed(started(root, teacher), teacher, calls)
+        assert all(path.endswith(".tmp") for path in files(root / "dialogues"))
+    last = started(root, teacher)
+    _, said = last.communicate()
+    assert last.returncode == 0, said
     assert unaccounted(one) == set()
     stats = teacher.stats()
-    assert int(str(stats["paid"])) - int(str(stats["unique"])) <= kills * in_flight
+    assert int(str(stats["paid"])) - int(str(stats["unique"])) <= len(moments) * in_flight
     assert stats["unique"] == len(journal(one))
 
     after_kills = parts(one)

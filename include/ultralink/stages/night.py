@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from ultralink.errors import RecipeError
 from ultralink.prompts import PromptBook
@@ -69,9 +70,16 @@ class Night:
             return None
         if self.attempt > 1:
             written = part.modified()
-            if all(other.modified() <= written for other in upstream):
+            if not any(_is_newer(other, written) for other in upstream):
                 return None
         return stamp
+
+
+def _is_newer(part: Part, written: datetime) -> bool:
+    try:
+        return part.modified() > written
+    except FileNotFoundError:  # of a shard whose turn is yet to come
+        return False
 
 
 @dataclass(frozen=True)
