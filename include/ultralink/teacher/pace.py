@@ -12,8 +12,8 @@ VOLLEY = 20  # requests sent one after the other; when VOLLEY_429S of them meet 
 VOLLEY_429S = 18
 TOLERATED_SHARE = 0.02
 TOLERATED_429S = 1.0
-NOISE_REQUESTS = 20  # fewer say nothing about noise
-MAX_NOISE = 0.6
+NOISE_REQUESTS = 60  # in the window after a cut: fewer could not tell noise from a limit
+MAX_NOISE = 0.4
 RAMP_FROM = 200.0  # requests per second at the start, doubled every RAMP_S: a limit shows after few 429s
 RAMP_S = 0.1
 RAMP_TO = 20_000.0
@@ -118,7 +118,8 @@ class Pace:
         if self._ramp_started is not None:
             self._ramp(self._ramp_started, now)
         window, age = self._window, now - self._window.opened
-        if age >= WINDOW_S and (window.sent >= WINDOW_REQUESTS or (age >= LONG_WINDOW_S and window.is_plain)):
+        enough = WINDOW_REQUESTS if self._cut is None else NOISE_REQUESTS
+        if age >= WINDOW_S and (window.sent >= enough or (age >= LONG_WINDOW_S and window.is_plain)):
             self._close(window, now)
         return 0.0 if self._bucket is None else self._bucket.delay(1, now)
 
@@ -141,7 +142,7 @@ class Pace:
         if ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
             self._slow_down(ticket.volley, now)
             self._growth = VOLLEY_GROWTH
-        elif self._cut is None and ticket.window.sent >= WINDOW_REQUESTS:  # noqa: SIM102
+        elif self._cut is None and self._ramp_started is None and ticket.window.sent >= WINDOW_REQUESTS:  # noqa: SIM102
             # A window after a cut is left to its end: ended early it would tell too high a share, not the noise.
             if self._surplus(ticket.window) > 2 * self._tolerated(ticket.window):
                 self._close(ticket.window, now)
