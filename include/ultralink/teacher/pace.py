@@ -14,6 +14,7 @@ TOLERATED_SHARE = 0.02
 TOLERATED_429S = 1.0
 NOISE_REQUESTS = 60  # in the window after a cut: fewer could not tell noise from a limit
 MAX_NOISE = 0.4
+FORGETTING = 0.98  # of the noise, per window without a cut
 RAMP_FROM = 200.0  # requests per second at the start, doubled every RAMP_S: a limit shows after few 429s
 RAMP_S = 0.1
 RAMP_TO = 20_000.0
@@ -192,8 +193,8 @@ class Pace:
         self._window, self._volley = Window(now), Window(now)
 
     def _speed_up(self, window: Window, now: float) -> None:
-        if window.share + 2 * sqrt(self.noise * (1 - self.noise) / window.sent) < self.noise:
-            self.noise = window.share
+        # Forgotten little by little, so that an error of judgement is found out by a later window.
+        self.noise *= FORGETTING
         self._cut, self._on_trial = None, False
         self._window = Window(now)
         rate = self.rate
