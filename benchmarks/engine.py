@@ -173,19 +173,20 @@ def killed(mock: Mock, rows: int) -> None:
     )
 
 
-def limited(mock: Mock, rows: int) -> None:
+def limited(mock: Mock, rows: int, repeat: int) -> None:
     """A limit of 6,000 requests per minute that nobody was told of."""
     print("\n### An unknown limit of 6,000 requests per minute\n")
-    mock.reset(latency=0.2, rpm=6000)
-    done, seen = run("ultralink", mock, rows), mock.stats()
-    # The bucket is full at the start: its second's worth is no sign of speed.
-    share = (rows - 100) / 100 / done.seconds
     heading("| rows | seconds | share of the allowed rate | 429s | 429s per 1,000 paid |")
-    print(
-        f"| {rows:,} | {done.seconds:.1f} | **{share:.1%}** | {seen.get('p429', 0)} "
-        f"| **{1000 * seen.get('p429', 0) / seen['paid']:.0f}** |",
-        flush=True,
-    )
+    for _ in range(repeat):
+        mock.reset(latency=0.2, rpm=6000)
+        done, seen = run("ultralink", mock, rows), mock.stats()
+        # The bucket is full at the start: its second's worth is no sign of speed.
+        share, limited = (rows - 100) / 100 / done.seconds, seen.get("p429", 0)
+        print(
+            f"| {rows:,} | {done.seconds:.1f} | **{share:.1%}** | {limited} "
+            f"| **{1000 * limited / seen['paid']:.0f}** |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -199,7 +200,7 @@ def main() -> None:
         clean(mock, chosen.rows, chosen.repeat)
         faults(mock, chosen.rows[0])
         killed(mock, chosen.rows[0])
-        limited(mock, min(2_000, chosen.rows[0]))
+        limited(mock, min(2_000, chosen.rows[0]), chosen.repeat)
     print(f"\nLoad at the end: {os.getloadavg()[0]:.2f}")
 
 

@@ -92,6 +92,10 @@ class Store:
         """A folder below the root, for what is not a part (journal, roster)."""
         return "/".join((self.root, *names))
 
+    def folders(self, *names: str) -> list[str]:
+        """The folders within a folder below the root, sorted."""
+        return sorted(folder.rstrip("/") for folder in self._glob(f"{self.folder(*names)}/*"))
+
     def dates(self, stage: Stage, language: str) -> list[str]:
         """Partition dates that have at least one part of ``stage``, sorted."""
         found = self._glob(f"{self.root}/{stage.name}/{language}/*/*.parquet")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import urllib.request
 from dataclasses import dataclass
+from typing import Any
 
 from tests.waiting import wait_for
 
@@ -22,6 +23,14 @@ class Teacher:
     url: str
 
     def stats(self) -> dict[str, int]:
+        """The counts: calls, paid, unique, ..."""
+        return {name: value for name, value in self._page().items() if isinstance(value, int)}
+
+    def steps(self) -> dict[str, int]:
+        """Paid calls per "<language> <step>"."""
+        return self._page()["by_step"]
+
+    def _page(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
             return json.load(answer)
 

@@ -45,7 +45,7 @@ def _mounted(folder: Path, *options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _run("umount", str(folder))
+        _run("umount", "--lazy", str(folder))  # whoever still has a file open keeps it
 
 
 def _run(*command: str) -> None:

@@ -23,9 +23,11 @@ from ultralink.schemas import (
 from ultralink.stages.night import Built, Night
 from ultralink.stages.statistics import Statistics, read_statistics, statistics_path
 from ultralink.store import Row, Stamp, fingerprint
+from ultralink.teacher.compaction import merge
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.models import load_models
+from ultralink.teacher.storage import storage
 
 _GATHERED = (DIALOGUES, DIALOGUE_REJECTS, ARTICLE_REJECTS, ARTICLES, PASSAGES)
 
@@ -55,7 +57,7 @@ def publish(night: Night) -> Published:
         line = f"Nothing to do: {known.dialogues} samples are up to date"
         return Published(Built(tuple(known.outputs.values()), line), known)
     statistics = _write(night, made_by, {stage: sum(stamp.rows for stamp in stamps[stage]) for stage in _GATHERED})
-    Journal.open(night.store.fs, night.journal_folder, "publish").compact()
+    _compact(night)
     line = (
         f"{statistics.dialogues} samples with {statistics.turns} turns, {sum(statistics.rejects.values())} rejects, "
         f"{statistics.calls} calls, cost {statistics.cost_usd}"
@@ -114,6 +116,13 @@ def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
         )
         night.store.write_text(path, statistics.model_dump_json(indent=1))
     return statistics
+
+
+def _compact(night: Night) -> None:
+    """Merge the journals of all nights of the language: this night's own segments are still too young."""
+    for folder in night.store.folders("journal", night.language):
+        place = storage(night.store.fs, folder)
+        merge(place, place.log("publish"))
 
 
 def _rows(night: Night, stage: Stage) -> Iterator[Row]:

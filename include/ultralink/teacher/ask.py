@@ -166,6 +166,7 @@ class Ask:
         flight = self._flights.get(request.key)
         if flight is None:
             flight = asyncio.create_task(self._fly(request, step))
+            flight.add_done_callback(_taken_note_of)
             self._flights[request.key] = flight
         else:
             self.tally.replayed(step, request.model)
@@ -201,3 +202,9 @@ class Ask:
 
     def _is_rehearsed(self, record: Record) -> bool:
         return self.source.rehearses and record.key not in self.journal
+
+
+def _taken_note_of(flight: asyncio.Task[Record]) -> None:
+    """A flight whose rows were all cancelled has nobody left to raise its error to: that is no accident."""
+    if not flight.cancelled():
+        flight.exception()

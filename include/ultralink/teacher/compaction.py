@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ultralink.teacher.segments import Cache, segment, write_merged
 from ultralink.teacher.storage import Log, Storage, typed_errors
 
+QUIET_S = 6 * 3600.0  # a segment not written for so long is its writer's last: no call takes that long
+
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
@@ -19,7 +21,7 @@ class Compaction:
     lines: int
 
 
-def merge(store: Storage, spare: Log, quiet_s: float) -> Compaction:
+def merge(store: Storage, spare: Log, quiet_s: float = QUIET_S) -> Compaction:
     """Merge the segments that may be taken; ``spare`` is the caller's own log.
 
     The merged segment appears whole before the first of its sources goes, so at every moment each line is

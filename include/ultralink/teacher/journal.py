@@ -18,14 +18,13 @@ import fsspec
 import msgspec
 
 from ultralink.teacher import record as records
-from ultralink.teacher.compaction import Compaction, merge
+from ultralink.teacher.compaction import QUIET_S, Compaction, merge
 from ultralink.teacher.record import Line, Record
 from ultralink.teacher.segments import Cache, Plain, Segment, segment
 from ultralink.teacher.storage import Storage, storage
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 6 * 3600.0  # a segment not written for so long is its writer's last: no call takes that long
 _LENGTH_BITS, _OFFSET_BITS = 32, 48
 
 
@@ -110,10 +109,11 @@ class Journal:
             raise type(batch.error)(*batch.error.args) from batch.error
 
     async def close(self) -> None:
-        """Make everything that was put durable, then let go of the segment."""
+        """Make everything that was put durable, then let go of the segments."""
         while self._committing is not None:
             await asyncio.shield(self._committing)
         self._log.close()
+        self._store.close()
 
     async def __aenter__(self) -> Journal:
         return self

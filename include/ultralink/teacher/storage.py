@@ -75,6 +75,10 @@ class Storage(ABC):
         """A segment that appears whole, under ``name``, when the ``with`` block ends without an error."""
 
     @abstractmethod
+    def close(self) -> None:
+        """Let go of the files held open for reading; a later read opens them again."""
+
+    @abstractmethod
     def check_writable(self) -> None:
         """Raise StoreFull or StoreReadOnly now rather than after the first paid answer."""
 
@@ -116,7 +120,7 @@ class LocalStorage(Storage):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: OrderedDict[str, int] = OrderedDict()
+        self._files: OrderedDict[str, IO[bytes]] = OrderedDict()
 
     def names(self) -> list[str]:
         try:
@@ -132,11 +136,11 @@ class LocalStorage(Storage):
             return (self.folder / name).read_bytes()[start:]
         file = self._files.pop(name, None)
         if file is None:
-            file = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+            file = (self.folder / name).open("rb", buffering=0)
         self._files[name] = file
         if len(self._files) > OPEN_FILES:
-            os.close(self._files.popitem(last=False)[1])
-        return os.pread(file, length, start)
+            self._files.popitem(last=False)[1].close()
+        return os.pread(file.fileno(), length, start)
 
     def size(self, name: str) -> int:
         return (self.folder / name).stat().st_size
@@ -170,6 +174,10 @@ class LocalStorage(Storage):
 
     def create(self, name: str) -> _Created:
         return _Renamed(self.folder, name)
+
+    def close(self) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
 
     def check_writable(self) -> None:
         with typed_errors(str(self.folder)):
@@ -336,6 +344,9 @@ class ObjectStorage(Storage):
 
     def create(self, name: str) -> _Created:
         return _Uploaded(self.fs, f"{self.folder}/{name}")
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def check_writable(self) -> None:
         """Nothing to check cheaply: the first commit will tell."""
