@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup
 
@@ -58,7 +58,7 @@ def build(recipe: Recipe) -> DAG:
             model=recipe.teacher.model,
         ),
         schedule=CronPartitionTimetable(recipe.schedule, timezone=recipe.timezone, key_format="%Y-%m-%d"),
-        start_date=datetime.fromisoformat(recipe.start_date),
+        start_date=datetime.combine(recipe.start_date, time()),
         catchup=False,
         max_active_runs=2,
         dagrun_timeout=timedelta(hours=20),

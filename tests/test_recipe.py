@@ -90,6 +90,12 @@ def test_paths_start_at_include() -> None:
         ("wikipedia.sources", "dump"),
         ("wikipedia.cleaning.drop_section", []),
         ("wikipedia.api.selection.dept", 2),
+        ("schedule", "99 * * * *"),
+        ("schedule", "nightly"),
+        ("schedule", "0 0 2 * * *"),  # seconds
+        ("timezone", "Mars/Base"),
+        ("timezone", "../etc/passwd"),
+        ("start_date", "2026-13-45"),
         ("shards", "many"),
         ("shards", 0),
         ("shards", 257),
@@ -151,6 +157,11 @@ def test_passages_that_cannot_be_cut_are_refused(tmp_path: Path) -> None:
         load_recipe("fr", _edited(tmp_path, _set("wikipedia.passage_tokens", {"min": 1000, "max": 1500})))
 
 
+def test_documents_shorter_than_any_passage_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"fr\.yaml: .*document_tokens"):
+        load_recipe("fr", _edited(tmp_path, _set("wikipedia.document_tokens", {"min": 10, "max": 900})))
+
+
 def test_an_unknown_language_lists_those_that_there_are(tmp_path: Path) -> None:
     folder = _edited(tmp_path, lambda settings: None)
     with pytest.raises(RecipeError, match=r"tlh\.yaml: no recipe for language 'tlh'; configured: fr"):
@@ -170,6 +181,7 @@ def test_the_file_name_is_the_language(tmp_path: Path) -> None:
     [
         (b"language: [fr", "not valid YAML"),
         (b"language: fr\n\tname: x", "not valid YAML"),
+        (b"shards: 2\nname: x\nshards: 3", "'shards' is given twice"),
         (b"- fr", "must hold a mapping, found list"),
         (b"", "must hold a mapping, found NoneType"),
         (b"\xff\xfe\x00", "cannot be read"),

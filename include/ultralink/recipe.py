@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import date
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 import yaml
+from croniter import CroniterBadCronError, croniter
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -280,7 +283,7 @@ class Recipe(Section):
     owner: str = "ultralink"
     schedule: str = Field(description="cron expression")
     timezone: str = "UTC"
-    start_date: str = Field(default="2026-11-01", pattern=r"^\d{4}-\d{2}-\d{2}$")
+    start_date: date = date(2026, 11, 1)
     shards: int = Field(default=4, ge=1, le=256)
     wikipedia: Wikipedia
     text: TextRules
@@ -290,8 +293,30 @@ class Recipe(Section):
     judge: Judge = Judge()
     budget: Budget = Budget()
 
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        try:
+            croniter(value)
+        except (CroniterBadCronError, KeyError) as error:
+            raise ValueError(f"{value!r} is not a cron expression: {error}") from error
+        if len(value.split()) > 5:
+            raise ValueError(f"{value!r} has more than the five fields of a cron expression")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, KeyError):
+            raise ValueError(f"{value!r} is no time zone such as Europe/Paris") from None
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
+        if self.wikipedia.document_tokens.max < self.wikipedia.passage_tokens.min:
+            raise ValueError("wikipedia.document_tokens: max is below passage_tokens.min, so no article would do")
         if self.wikipedia.passage_tokens.min * 2 > self.wikipedia.passage_tokens.max + 1:
             raise ValueError("wikipedia.passage_tokens: max must be at least twice min, or some texts cannot be cut")
         return self
@@ -300,13 +325,25 @@ class Recipe(Section):
 # --- loading ------------------------------------------------------------------------------------
 
 
+class _NoDoubles(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error, not a silent choice of the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:str" and key.value in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            keys.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, model: type[Model], error: type[PermanentError], overlay: dict[str, object]) -> Model:
     """Read ``path`` as ``model``; every mistake becomes an ``error`` that names file and field.
 
     ``overlay`` holds dotted fields that replace the file's (``{"wikipedia.source": "api"}``).
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _NoDoubles)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:

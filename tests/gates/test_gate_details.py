@@ -106,7 +106,8 @@ def test_the_finish_reason_counts() -> None:
     assert of_answer("en", text, finish_reason="stop") == []
     assert of_answer("en", text, finish_reason=None) == []
     assert _reasons(of_answer("en", text, finish_reason="length")) == [(Gate.TRUNCATED, "token_limit")]
-    assert _reasons(of_answer("en", text, finish_reason="content_filter")) == [(Gate.REFUSAL, "content_filter")]
+    for said in ("content_filter", "refusal"):
+        assert _reasons(of_answer("en", text, finish_reason=said)) == [(Gate.REFUSAL, said)]
 
 
 @pytest.mark.parametrize(

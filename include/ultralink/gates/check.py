@@ -46,12 +46,12 @@ def answer_findings(
 ) -> list[Finding]:
     """What is wrong with ``answer`` to ``question``; nothing: an empty list. A gate finds at most one thing.
 
-    ``finish_reason`` is the endpoint's (``stop``, ``length``, ``content_filter``), None when it gives none.
+    ``finish_reason`` is the endpoint's: ``stop``, ``length``, ``content_filter`` or ``refusal``; None when it
+    gives none.
     """
     turn = Turn(answer)
-    filtered = [Finding(Gate.REFUSAL, "content_filter", "")] if finish_reason == "content_filter" else []
     return [
-        *(filtered or refusals(turn, rules)),
+        *(_declared_refusal(finish_reason) or refusals(turn, rules)),
         *wrong_language(turn, rules, gates.min_language_score),
         *length(turn, gates.answer_tokens),
         *truncated(turn, finish_reason),
@@ -62,3 +62,10 @@ def answer_findings(
         *copied_passage(turn, passage, gates.max_copied),
         *repeated_turn(turn, [question, *earlier_answers]),
     ]
+
+
+def _declared_refusal(finish_reason: str | None) -> list[Finding]:
+    """The endpoint itself says that the teacher did not answer; it wants no phrase to prove it."""
+    if finish_reason in ("content_filter", "refusal"):
+        return [Finding(Gate.REFUSAL, finish_reason, "")]
+    return []

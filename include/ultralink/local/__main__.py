@@ -29,7 +29,7 @@ def demo(language: str, date: str | None, console: Console) -> None:
     refuse_if_running(settings.home)
     with Stopping(settings, console):
         api = _started(settings, console)
-        night = Demo(api, settings, console, language, date or recipe.start_date)
+        night = Demo(api, settings, console, language, date or str(recipe.start_date))
         night.show(night.run())
 
 
