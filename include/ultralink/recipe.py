@@ -343,7 +343,7 @@ def read_yaml(path: Path, model: type[Model], error: type[PermanentError], overl
     ``overlay`` holds dotted fields that replace the file's (``{"wikipedia.source": "api"}``).
     """
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _NoDoubles)
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _NoDoubles)  # noqa: S506  # a SafeLoader
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
