@@ -19,9 +19,10 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
+from ultralink.command import run
 from ultralink.dialogue.agreement import Agreement, measure, shown
 from ultralink.dialogue.labelled import LABELLED, LabelledSet, load_labelled
-from ultralink.errors import RecipeError, UltraLinkError
+from ultralink.errors import RecipeError
 from ultralink.offline_teacher import MODEL, SERVED
 from ultralink.offline_teacher.faults import Faults
 from ultralink.offline_teacher.reading import PromptShelf
@@ -117,19 +118,11 @@ def _configured(recipe: Recipe) -> Endpoint:
 
 
 def main() -> int:
-    """Parse the command line and run it; errors end with one clear line and exit code 1."""
+    """Parse the command line and run it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="ultralink.judge_report", description=__doc__)
     parser.add_argument("--language", required=True, metavar="CODE", help=", ".join(configured_languages()))
-    console = Console()
-    try:
-        asyncio.run(report(parser.parse_args().language, console))
-    except UltraLinkError as error:
-        console.print(f"[bold red]{error}[/]", soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("Interrupted.")
-        return 130
-    return 0
+    language, console = parser.parse_args().language, Console()
+    return run(lambda: asyncio.run(report(language, console)), console)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from types import FrameType
 
 from rich.console import Console
 
-from ultralink.errors import UltraLinkError
+from ultralink.command import run
 from ultralink.local.demo import Demo
-from ultralink.local.processes import LocalError, refuse_if_running, start, stop
+from ultralink.local.processes import refuse_if_running, start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings, Secrets, free_port
 from ultralink.recipe import configured_languages, load_recipe
@@ -85,7 +85,7 @@ def _started(settings: LocalSettings, console: Console) -> AirflowApi:
 
 
 def main() -> int:
-    """Parse the command line and run it; errors end with one clear line and exit code 1."""
+    """Parse the command line and run it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="ultralink.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     demo_command = commands.add_parser("demo")
@@ -95,21 +95,13 @@ def main() -> int:
     commands.add_parser("down")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
-    try:
-        match arguments.command:
-            case "demo":
-                demo(arguments.language, arguments.date, console)
-            case "up":
-                up(console)
-            case "down":
-                down(console)
-    except (LocalError, UltraLinkError) as error:
-        console.print(f"[bold red]{error}[/]", soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("Interrupted.")
-        return 130
-    return 0
+    match arguments.command:
+        case "demo":
+            return run(lambda: demo(arguments.language, arguments.date, console), console)
+        case "up":
+            return run(lambda: up(console), console)
+        case _:
+            return run(lambda: down(console), console)
 
 
 if __name__ == "__main__":

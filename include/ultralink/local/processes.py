@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from ultralink.errors import UltraLinkError
 from ultralink.local.settings import ROOT, LocalSettings
 
 _READY_TIMEOUT_S = 240
@@ -21,7 +22,7 @@ _HEALTHY = ("metadatabase", "scheduler", "dag_processor")
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 
 
-class LocalError(Exception):
+class LocalError(UltraLinkError):
     """The local Airflow cannot be started or used; the message says why and what to do."""
 
 
