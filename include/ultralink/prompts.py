@@ -136,7 +136,9 @@ class PromptBook(Section):
     answer: _Answers
     judge: _Verdicts
     again: Annotated[str, _template("findings")] = Field(description="asks for a new attempt")
-    findings: Mapping[Gate, _Text] = Field(description="per gate: what was wrong, and what to do about it")
+    findings: Mapping[Annotated[Gate, Field(strict=False)], _Text] = Field(
+        description="per gate: what was wrong, and what to do about it"
+    )
 
     @field_validator("findings")
     @classmethod

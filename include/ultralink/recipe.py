@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
-from croniter import CroniterBadCronError, croniter
+from croniter import CroniterError, croniter
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -39,7 +39,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class TokenBounds(Section):
@@ -130,10 +130,7 @@ class Cleaning(Section):
     @field_validator("list_title")
     @classmethod
     def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+        _check_pattern(value)
         return value
 
 
@@ -217,11 +214,15 @@ def _expand(pattern: str, fragments: Mapping[str, str]) -> str:
         if len(expanded) > LONGEST_PATTERN:
             raise ValueError(f"{pattern!r} grows beyond {LONGEST_PATTERN} characters: a circle of fragments")
         expanded = expanded[: found.start()] + f"(?:{fragments[found[1]]})" + expanded[found.end() :]
-    try:
-        re.compile(expanded, re.IGNORECASE)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    _check_pattern(expanded)
     return expanded
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern[:200]!r} is not a regular expression: {error}") from error
 
 
 class Teacher(Section):
@@ -283,7 +284,7 @@ class Recipe(Section):
     owner: str = "ultralink"
     schedule: str = Field(description="cron expression")
     timezone: str = "UTC"
-    start_date: date = date(2026, 11, 1)
+    start_date: date = Field(default=date(2026, 11, 1), strict=False)  # quoted or not
     shards: int = Field(default=4, ge=1, le=256)
     wikipedia: Wikipedia
     text: TextRules
@@ -297,8 +298,8 @@ class Recipe(Section):
     @classmethod
     def _is_cron(cls, value: str) -> str:
         try:
-            croniter(value)
-        except (CroniterBadCronError, KeyError) as error:
+            croniter(value).get_next()
+        except (CroniterError, KeyError) as error:
             raise ValueError(f"{value!r} is not a cron expression: {error}") from error
         if len(value.split()) > 5:
             raise ValueError(f"{value!r} has more than the five fields of a cron expression")
@@ -348,7 +349,7 @@ def read_yaml(path: Path, model: type[Model], error: type[PermanentError], overl
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{path}: cannot be read: {problem}") from problem
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:  # a date of no month is a ValueError to PyYAML
         raise error(f"{path}: not valid YAML: {problem}") from problem
     if not isinstance(loaded, dict):
         raise error(f"{path}: must hold a mapping, found {type(loaded).__name__}")

@@ -81,6 +81,10 @@ class Store:
         fs, root = fsspec.core.url_to_fs(url)
         return cls(fs, root)
 
+    def below(self, folder: str) -> Store:
+        """The store whose root is a folder of this one."""
+        return Store(self.fs, self.folder(folder))
+
     def part(self, stage: Stage, language: str, date: str, shard: int = 0) -> Part:
         """The part of ``stage`` for one partition and shard; the path is computed, nothing is read."""
         for key in (language, date):
@@ -94,12 +98,24 @@ class Store:
 
     def folders(self, *names: str) -> list[str]:
         """The folders within a folder below the root, sorted."""
-        return sorted(folder.rstrip("/") for folder in self._glob(f"{self.folder(*names)}/*"))
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.ls(self.folder(*names), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(path).rstrip("/") for path in found)
 
     def dates(self, stage: Stage, language: str) -> list[str]:
         """Partition dates that have at least one part of ``stage``, sorted."""
-        found = self._glob(f"{self.root}/{stage.name}/{language}/*/*.parquet")
-        return sorted({PurePosixPath(path).parent.name for path in found})
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.folder(stage.name, language))
+        return sorted({PurePosixPath(path).parent.name for path in found if str(path).endswith(".parquet")})
+
+    def parts(self, stage: Stage, language: str, date: str) -> list[Part]:
+        """The parts of ``stage`` that are there, by shard."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.folder(stage.name, language, date))
+        return [Part(self, stage, str(path)) for path in sorted(found) if str(path).endswith(".parquet")]
 
     def write_text(self, path: str, text: str) -> None:
         """Write a small text file whole or not at all."""
@@ -112,10 +128,6 @@ class Store:
             return str(self.fs.cat_file(path).decode("utf-8"))
         except FileNotFoundError:
             return None
-
-    def _glob(self, pattern: str) -> list[str]:
-        self.fs.invalidate_cache()
-        return [str(path) for path in self.fs.glob(pattern)]
 
     @contextlib.contextmanager
     def aside(self, path: str) -> Iterator[str]:

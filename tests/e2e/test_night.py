@@ -17,7 +17,6 @@ from tests.waiting import wait_for
 from ultralink.local.processes import running
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, SELECTION
 from ultralink.stages.statistics import Statistics, read_statistics
-from ultralink.teacher.journal import Journal
 
 DATE = "2026-11-01"
 SHARDS = 4
@@ -47,12 +46,6 @@ def written(live: Live, stage: str, language: str = "zh", date: str = DATE) -> d
     """When each part of a stage was written."""
     folder = Path(live.settings.store) / stage / language / date
     return {path.name: path.stat().st_mtime_ns for path in sorted(folder.glob("*.parquet"))}
-
-
-def calibration_calls(live: Live, language: str) -> int:
-    """Answers that measuring the judge has paid for."""
-    folder = live.store.folder("journal", language, "calibration")
-    return sum(1 for _ in Journal.open(live.store.fs, folder, "test").records())
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +119,7 @@ def test_tasks_log_their_outputs_a_summary_and_progress(live: Live, first_run: s
 def test_the_ledger_agrees_with_the_teacher(live: Live, first_run: str) -> None:
     ledger = pd.read_parquet(statistics(live).outputs["ledger"])
     assert set(ledger["run"]) == {first_run}
-    paid = ledger["paid"].sum() + calibration_calls(live, "zh")
+    paid = ledger["paid"].sum()
     assert paid == live.teacher.stats()["paid"]
 
 
@@ -228,7 +221,7 @@ def test_sigkill_loses_nothing_and_pays_again_only_for_what_was_in_flight(live: 
     paid, unique = after["paid"] - before["paid"], after["unique"] - before["unique"]
     assert paid - unique <= in_flight
     ledger = pd.read_parquet(statistics(live, "es", date).outputs["ledger"])
-    assert ledger["paid"].sum() + calibration_calls(live, "es") == unique
+    assert ledger["paid"].sum() == unique
     parts = [live.store.part(stage, "es", date) for stage in (PASSAGES, DIALOGUES, DIALOGUE_REJECTS)]
     passages, dialogues, rejects = ([str(row["id"]) for row in part.rows(["id"])] for part in parts)
     turned_down = [row_id for row_id in rejects if "-turn" not in row_id]

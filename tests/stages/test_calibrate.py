@@ -15,7 +15,7 @@ from tests.stages.nights import MODEL, files, night, recipe
 from tests.teacher.fake_teacher import Asked, Reply, endpoint, error, fake_teacher, good
 
 from ultralink.dialogue.labelled import Item, load_labelled
-from ultralink.errors import KeyRejected, PartMissing
+from ultralink.errors import BudgetExceeded, KeyRejected, PartMissing
 from ultralink.offline_teacher import compose
 from ultralink.offline_teacher.reading import PromptShelf, Task
 from ultralink.prompts import PROMPTS, Step
@@ -25,6 +25,7 @@ from ultralink.stages.calibrate import calibrate
 from ultralink.stages.generate import generate
 from ultralink.stages.night import Built, Night
 from ultralink.stages.rehearsal import rehearsed_in_all
+from ultralink.teacher.journal import Journal
 from ultralink.teacher.request import Message
 from ultralink.wikipedia.rows import passage_row
 
@@ -123,7 +124,7 @@ def test_the_judge_is_measured_and_the_result_kept(tmp_path: Path) -> None:
     (path,) = built.outputs
     assert path.startswith(f"{tmp_path}/calibration/en/")
     assert len(json.loads(Path(path).read_text())["rulings"]) == ITEMS
-    assert (tmp_path / "journal" / "en" / "calibration").is_dir()
+    assert not (tmp_path / "journal" / "en" / "calibration").exists()  # the night that measures pays
 
 
 def test_the_same_fingerprint_pays_nothing_in_any_night(tmp_path: Path) -> None:
@@ -136,15 +137,14 @@ def test_the_same_fingerprint_pays_nothing_in_any_night(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("lost", ["the result", "nothing"])
-def test_what_was_answered_is_not_paid_again(tmp_path: Path, lost: str) -> None:
+def test_what_was_answered_is_not_paid_again(tmp_path: Path) -> None:
     script = Script(agreeing)
     built = calibrated(script, night(tmp_path))
     written = Path(built.outputs[0])
     content = written.read_bytes()
-    if lost == "the result":
-        written.unlink()
-    again = calibrated(script, night(tmp_path, rebuild=lost == "nothing"))
+    assert "Nothing to do" in calibrated(script, night(tmp_path, rebuild=True)).line
+    written.unlink()
+    again = calibrated(script, night(tmp_path))
     assert again.outputs == built.outputs
     assert again.line.endswith("0 calls paid")
     assert len(script.judged) == ITEMS
@@ -166,10 +166,15 @@ def test_another_judge_or_another_prompt_is_measured_anew(tmp_path: Path) -> Non
     assert len(list((tmp_path / "calibration" / "en").glob("*.json"))) == 4
 
 
-def test_it_counts_against_no_budget(tmp_path: Path) -> None:
+def test_it_is_a_part_of_the_run_and_of_its_budget(tmp_path: Path) -> None:
     script = Script(agreeing)
-    calibrated(script, night(tmp_path, overlay={"budget.usd": 0.0, "budget.tokens": 0}))
-    assert len(script.judged) == ITEMS
+    with pytest.raises(BudgetExceeded):
+        calibrated(script, night(tmp_path, overlay={"budget.usd": 0.0, "budget.tokens": 0}))
+    assert script.judged == []
+    one = night(tmp_path)
+    calibrated(script, one)
+    records = list(Journal.open(one.store.fs, one.journal_folder, "reader").records())
+    assert [(record.run, record.step) for record in records] == [(one.run_id, "judge")] * ITEMS
 
 
 def test_a_hopeless_endpoint_fails_the_task_and_leaves_no_result(tmp_path: Path) -> None:
@@ -188,9 +193,9 @@ def test_a_dry_run_prices_the_items_and_calls_nobody(tmp_path: Path) -> None:
     assert script.judged == []
     assert script.written == 0
     assert not (tmp_path / "calibration").exists()
-    counts = json.loads((tmp_path / "rehearsals" / "en" / rehearsing.date / "calibration.json").read_text())
+    counts = json.loads((tmp_path / "rehearsals" / "counts" / "en" / rehearsing.date / "calibration.json").read_text())
     assert counts["calls"] == ITEMS
-    shard = json.loads((tmp_path / "rehearsals" / "en" / rehearsing.date / "00000.json").read_text())
+    shard = json.loads((tmp_path / "rehearsals" / "counts" / "en" / rehearsing.date / "00000.json").read_text())
     assert f"{ITEMS + shard['calls']} calls to pay for, 0 answers already in the journal" in rehearsed_in_all(
         rehearsing
     )
@@ -199,7 +204,7 @@ def test_a_dry_run_prices_the_items_and_calls_nobody(tmp_path: Path) -> None:
 def test_a_dry_run_after_the_measurement_has_nothing_to_price(tmp_path: Path) -> None:
     script = Script(agreeing)
     calibrated(script, night(tmp_path), night(tmp_path, dry_run=True))
-    counts = json.loads((tmp_path / "rehearsals" / "en" / "2026-11-01" / "calibration.json").read_text())
+    counts = json.loads((tmp_path / "rehearsals" / "counts" / "en" / "2026-11-01" / "calibration.json").read_text())
     assert counts == {"calls": 0, "free": 0, "tokens": 0, "cost_usd": 0.0, "unpriced": 0}
 
 

@@ -108,9 +108,10 @@ def on(
     date: str = DATES[0],
     shards: int = 1,
     articles: int = 4,
+    dry_run: bool = False,
 ) -> Night:
     overlay = SHORT | {"wikipedia.source": "dump"} | dump
-    return night(store, "en", overlay, date=date, shards=shards, articles=articles)
+    return night(store, "en", overlay, date=date, shards=shards, articles=articles, dry_run=dry_run)
 
 
 # --- slices -----------------------------------------------------------------------------------
@@ -152,6 +153,66 @@ def test_a_newer_dump_brings_edited_pages_again(dumps: Path, root: Path) -> None
     extract(second, 0)
     assert column(second, ARTICLES, "revision_id") == [102]
     assert "forged" in str(column(second, PASSAGES, "text"))
+
+
+def test_a_newer_dump_with_an_index_brings_edited_pages_again(dumps: Path, root: Path) -> None:
+    select(on(root, indexed(dumps, PAGES, per_stream=3), articles=50))
+    edited = [*PAGES[1:], page(1, "Anvil", wikitext("Anvil", "forged"), revision=2)]
+    second = on(root, indexed(dumps, edited, per_stream=3), DATES[1], articles=50)
+    select(second)
+    assert column(second, SELECTION, "revision_id") == [102]
+    with pytest.raises(NothingNew):
+        select(on(root, indexed(dumps, edited, per_stream=3), DATES[2], articles=50))
+
+
+def test_a_page_edited_between_choice_and_reading_belongs_to_one_night(dumps: Path, root: Path) -> None:
+    edited = [*PAGES[1:], page(1, "Anvil", wikitext("Anvil", "forged"), revision=2)]
+    first = on(root, plain(dumps), articles=50)
+    select(first)
+    late = on(root, plain(dumps, edited), articles=50)
+    extract(late, 0)  # reads revision 102, chosen as 101
+    with pytest.raises(NothingNew):
+        select(on(root, plain(dumps, edited), DATES[1], articles=50))
+
+
+def test_a_revision_that_another_night_has_chosen_is_turned_away(dumps: Path, root: Path) -> None:
+    edited = [*PAGES[1:], page(1, "Anvil", wikitext("Anvil", "forged"), revision=2)]
+    select(on(root, plain(dumps), articles=50))
+    second = on(root, plain(dumps, edited), DATES[1], articles=50)
+    select(second)
+    extract(second, 0)
+    first = on(root, plain(dumps, edited), articles=50)
+    extract(first, 0)
+    assert set(column(first, PASSAGES, "id")).isdisjoint(column(second, PASSAGES, "id"))
+    assert column(first, ARTICLE_REJECTS, "gate") == ["taken"]
+
+
+def test_a_dry_run_takes_nothing_from_other_nights(dumps: Path, root: Path) -> None:
+    dump = plain(dumps)
+    built = on(root, dump, DATES[1], articles=2)
+    select(built)
+    extract(built, 0)
+    before = {path: change for path, change in files(root).items() if not path.startswith("rehearsals/")}
+    for date, articles in ((DATES[0], 50), (DATES[1], 2), (DATES[1], 6)):
+        rehearsing = on(root, dump, date, articles=articles, dry_run=True)
+        select(rehearsing)
+        extract(rehearsing, 0)
+        assert len(column(rehearsing, SELECTION, "page_id")) == min(articles, len(TOPICS) - 2 * (date == DATES[0]))
+    assert {path: change for path, change in files(root).items() if not path.startswith("rehearsals/")} == before
+    same = on(root, dump, DATES[1], articles=2, dry_run=True)
+    select(same)
+    assert chosen(same) == chosen(built)
+    real = on(root, dump, DATES[0], articles=50)
+    select(real)
+    assert len(chosen(real)) == len(TOPICS) - 2
+
+
+def test_a_store_with_odd_signs_in_its_path_keeps_nights_apart(dumps: Path, tmp_path: Path) -> None:
+    root = tmp_path / "st[1]*?"
+    nights = [on(root, plain(dumps), date, articles=4) for date in DATES]
+    for one in nights:
+        select(one)
+    assert sorted(page_id for one in nights for page_id in chosen(one)) == list(range(1, len(TOPICS) + 1))
 
 
 def test_an_index_full_of_redirects_still_gives_every_article(dumps: Path, root: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.teacher.fake_teacher import CARDS
 
-from ultralink.teacher.ledger import LEDGER, Account, ledger
+from ultralink.teacher.ledger import LEDGER, ledger
 from ultralink.teacher.record import Record, Usage
-from ultralink.teacher.tally import Counts
 
 
 def record(
@@ -66,16 +65,6 @@ def test_a_lost_try_costs_like_the_answer() -> None:
     plain, lost = (ledger([record(1, lost=lost)], CARDS).to_pylist()[0] for lost in (0, 2))
     assert lost["cost_usd"] == pytest.approx(3 * plain["cost_usd"])
     assert lost["lost"] == 2
-
-
-def test_live_counts_are_added_even_where_nothing_was_paid() -> None:
-    live = {
-        Account("r", 0, "q", "priced"): Counts(asks=5, replayed=4),
-        Account("r", 0, "j", "priced"): Counts(asks=2, replayed=2),
-    }
-    judged, asked = ledger([record(1)], CARDS, live).to_pylist()
-    assert (asked["asks"], asked["replayed"], asked["paid"]) == (5, 4, 1)
-    assert (judged["asks"], judged["replayed"], judged["paid"], judged["latency_p50_s"]) == (2, 2, 0, None)
 
 
 def test_nothing_is_an_empty_table() -> None:

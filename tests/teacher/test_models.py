@@ -40,14 +40,15 @@ def test_cached_tokens_are_part_of_the_prompt() -> None:
     assert prices.cost(1_000_000, 400_000, 100_000) == pytest.approx(0.6 * 2.5 + 0.4 * 1.25 + 0.1 * 10)
 
 
-def test_the_users_file_wins(tmp_path: Path) -> None:
+def test_the_users_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(
         "models:\n"
         "  gpt-4o: {context_tokens: 1000, usd_per_million_tokens: {prompt: 7, cached: 7, completion: 7}}\n"
         "  mine: {context_tokens: 2000, usd_per_million_tokens: {prompt: 0, cached: 0, completion: 0}}\n"
     )
-    cards = load_models(own)
+    monkeypatch.setenv("ULTRALINK_MODELS", str(own))
+    cards = load_models()
     assert cards.find("gpt-4o-2024-08-06").context_tokens == 1000  # type: ignore[union-attr]
     assert cards.find("mine").context_tokens == 2000  # type: ignore[union-attr]
     assert cards.find("gpt-4o-mini").context_tokens == 128000  # type: ignore[union-attr]
@@ -69,9 +70,10 @@ def test_the_users_file_wins(tmp_path: Path) -> None:
         ("other: 1", "other"),
     ],
 )
-def test_a_mistake_names_file_and_field(text: str, field: str, tmp_path: Path) -> None:
+def test_a_mistake_names_file_and_field(text: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(text)
+    monkeypatch.setenv("ULTRALINK_MODELS", str(own))
     with pytest.raises(RecipeError, match=field) as caught:
-        load_models(own)
+        load_models()
     assert str(own) in str(caught.value)

@@ -93,7 +93,7 @@ class Demo:
         states: dict[str, Counter[str]] = {}
         for task in self.api.tasks(self.dag_id, run_id):
             states.setdefault(task.task_id.rpartition(".")[2], Counter())[task.state] += 1
-        order = [name for name in ("select", "extract", "generate", "publish") if name in states]
+        order = [name for name in ("select", "extract", "calibrate", "generate", "publish") if name in states]
         return "   ".join(f"{name} {_summary(states[name])}" for name in order)
 
     def _failure(self, run_id: str) -> str:

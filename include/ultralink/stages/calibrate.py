@@ -13,6 +13,7 @@ from ultralink.stages.night import Built, Night
 from ultralink.stages.rehearsal import CALIBRATION, rehearsed
 from ultralink.store import fingerprint
 from ultralink.teacher.ask import Ask, Style
+from ultralink.teacher.budget import Budget
 from ultralink.teacher.desk import Desk, rehearsal, teacher
 from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.live import Origin
@@ -21,14 +22,15 @@ from ultralink.teacher.tally import Counts
 
 log = logging.getLogger(__name__)
 
+FIRST_SHARD = 0
 VERSION = 1  # of the measurement: the check of the quotation, and the file that is written
 
 
 async def calibrate(night: Night, endpoint: Endpoint) -> Built:
     """Write the judge's agreement with the language's labelled items, unless it is known.
 
-    The answers have a journal of their own and are paid for beside the budget: they are few, and the same for
-    every night. Raises RecipeError, and what asking the teacher raises.
+    It is paid for once, by the night that measures, from the first shard's part of its budget. Raises RecipeError,
+    and what asking the teacher raises.
     """
     recipe, judge = night.recipe, casting(night, endpoint).judge
     if not recipe.judge.sampling_rate:
@@ -38,7 +40,7 @@ async def calibrate(night: Night, endpoint: Endpoint) -> Built:
         return _nothing_to_do(night, _no_labels(night))
     path = agreement_path(night, labelled, judge)
     known = _known(night, path)
-    if known and not night.rebuild:
+    if known:
         return _nothing_to_do(night, f"{judge.model} was measured before, {known.line()}", path)
     if night.dry_run:
         return await _rehearse(night, labelled, judge)
@@ -114,13 +116,14 @@ def _nothing_to_do(night: Night, reason: str, *kept: str) -> Built:
 
 
 def _desk(night: Night, judge: Style) -> Desk:
-    store = night.store
+    recipe, store = night.recipe, night.store
     return Desk(
         fs=store.fs,
-        journal_folder=store.folder("journal", night.language, CALIBRATION),
+        journal_folder=night.journal_folder,
         writer=f"{CALIBRATION}-{secrets.token_hex(6)}",
-        origin=Origin(night.run_id, 0),
+        origin=Origin(night.run_id, FIRST_SHARD),
         cards=load_models(),
         style=judge,
+        budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(night.shards),
         roster_folder=store.folder("roster"),
     )

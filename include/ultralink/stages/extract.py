@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 
 from ultralink.errors import PartMissing
 from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
 from ultralink.stages.night import Built, Night
+from ultralink.stages.taken import Taken
 from ultralink.store import Part, fingerprint
 from ultralink.wikipedia.article import Candidate, Page, Passage, TurnedAway
-from ultralink.wikipedia.clean import clean
+from ultralink.wikipedia.clean import CLIP, clean
 from ultralink.wikipedia.rows import article_row, passage_row, turned_away_row
 from ultralink.wikipedia.segment import passages
-from ultralink.wikipedia.selection import selected
+from ultralink.wikipedia.selection import Chosen, selected
 from ultralink.wikipedia.source import open_source, source_settings
 
 
@@ -49,8 +51,9 @@ def extract(night: Night, shard: int) -> Built:
         targets[2].writer(made_by) as reject_part,
         open_source(recipe) as source,
     ):
+        moved_on = _MovedOn(night, chosen)
         for page in source.pages(chosen):
-            cut = _passages_of(page, recipe)
+            cut = moved_on.taken(page) or _passages_of(page, recipe)
             if isinstance(cut, TurnedAway):
                 reject_part.add(turned_away_row(cut, recipe, made_by))
                 gates[cut.gate] += 1
@@ -70,6 +73,26 @@ def _slice(selection: Part, shard: int, shards: int) -> list[Candidate]:
     rows = selection.rows(["page_id", "title", "revision_id"])
     candidates = sorted((selected(row) for row in rows), key=lambda candidate: candidate.page_id)
     return candidates[shard * len(candidates) // shards : (shard + 1) * len(candidates) // shards]
+
+
+class _MovedOn:
+    """Pages that were edited between choice and reading, into a revision that another night has chosen."""
+
+    def __init__(self, night: Night, chosen: list[Candidate]) -> None:
+        self._night = night
+        self._revisions = {candidate.page_id: candidate.revision_id for candidate in chosen}
+
+    @cached_property
+    def _elsewhere(self) -> set[Chosen]:
+        return Taken(self._night).chosen
+
+    def taken(self, page: Page | TurnedAway) -> TurnedAway | None:
+        if isinstance(page, TurnedAway) or page.revision_id == self._revisions.get(page.page_id):
+            return None
+        if (page.page_id, page.revision_id) not in self._elsewhere:
+            return None
+        reason = f"another night has chosen revision {page.revision_id}, which this page has come to since its choice"
+        return TurnedAway(page.page_id, page.revision_id, page.title, "taken", reason, page.text[:CLIP])
 
 
 def _passages_of(page: Page | TurnedAway, recipe: Recipe) -> list[Passage] | TurnedAway:

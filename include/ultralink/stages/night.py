@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from ultralink.errors import RecipeError
 from ultralink.prompts import PromptBook
@@ -12,7 +11,7 @@ from ultralink.recipe import Recipe
 from ultralink.schemas import Stage
 from ultralink.store import Part, Stamp, Store
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+REHEARSALS = "rehearsals"  # the folder of all that dry runs write
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Night:
     attempt: int = 1
 
     def __post_init__(self) -> None:
-        if not _DATE.match(self.date):
+        if not _is_date(self.date):
             raise RecipeError(f"partition {self.date!r}: must be a date such as 2026-11-23")
         if not 1 <= self.shards <= self.recipe.shards:
             raise RecipeError(
@@ -49,8 +48,9 @@ class Night:
         return self.store.folder("journal", self.language, self.date)
 
     def part(self, stage: Stage, shard: int = 0) -> Part:
-        """The part of ``stage`` in this night's partition."""
-        return self.store.part(stage, self.language, self.date, shard)
+        """The part of ``stage`` in this night's partition; a dry run has a partition of its own, aside."""
+        store = self.store.below(REHEARSALS) if self.dry_run else self.store
+        return store.part(stage, self.language, self.date, shard)
 
     def parts(self, stage: Stage) -> list[Part]:
         """The parts of ``stage`` of all shards of this night."""
@@ -73,6 +73,13 @@ class Night:
             if not any(_is_newer(other, written) for other in upstream):
                 return None
         return stamp
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _is_newer(part: Part, written: datetime) -> bool:

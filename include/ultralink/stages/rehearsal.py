@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 from ultralink.errors import PartMissing
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import REHEARSALS, Built, Night
 from ultralink.teacher.tally import Counts
 
 CALIBRATION = "calibration"
@@ -45,4 +45,4 @@ def shard_name(shard: int) -> str:
 
 
 def _path(night: Night, task: str) -> str:
-    return night.store.folder("rehearsals", night.language, night.date, f"{task}.json")
+    return night.store.folder(REHEARSALS, "counts", night.language, night.date, f"{task}.json")

@@ -126,7 +126,8 @@ class Purse:
         if card is None and self._budget.usd is not None:
             raise ModelUnknown(
                 f"a budget of {self._budget.usd:g} USD is set, but include/models.yaml has no price for "
-                f"model {model!r}: add it there or in your own model file, or set a budget in tokens"
+                f"model {model!r}: add it there or in a file of your own, named by ULTRALINK_MODELS, or set a budget "
+                "in tokens"
             )
         return None if card is None else card.usd_per_million_tokens
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,7 +13,6 @@ from ultralink.teacher.models import ModelCards
 from ultralink.teacher.record import Record
 from ultralink.teacher.tally import Counts
 
-# asks and replayed are of the task attempt that wrote the row; the rest is of the journal: all attempts.
 # cost_usd is null where no price is known; it includes tries that were billed without a usable answer (lost).
 LEDGER = pa.schema(
     [
@@ -21,8 +20,6 @@ LEDGER = pa.schema(
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("step", pa.string(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
-        pa.field("asks", pa.int64(), nullable=False),
-        pa.field("replayed", pa.int64(), nullable=False),
         pa.field("paid", pa.int64(), nullable=False),
         pa.field("lost", pa.int64(), nullable=False),
         pa.field("tries", pa.int64(), nullable=False),
@@ -67,20 +64,14 @@ class _Sums:
         self.latencies.append(record.latency_s)
 
 
-def ledger(records: Iterable[Record], cards: ModelCards, live: Mapping[Account, Counts] | None = None) -> pa.Table:
-    """The ledger of ``records``, sorted; ``live`` adds the asks and replays that this attempt counted.
-
-    Streams: memory is 4 bytes per record.
-    """
+def ledger(records: Iterable[Record], cards: ModelCards) -> pa.Table:
+    """The ledger of ``records``, sorted. Streams: memory is 4 bytes per record."""
     sums: dict[Account, _Sums] = {}
     for record in records:
         account = Account(record.run, record.shard, record.step, record.model)
         prices, usage = cards.prices(record.model), record.usage
         usd = None if prices is None else prices.cost(usage.prompt, usage.cached, usage.completion)
         sums.setdefault(account, _Sums()).add(record, usd)
-    for account, counts in (live or {}).items():
-        present = sums.setdefault(account, _Sums()).counts
-        present.asks, present.replayed = counts.asks, counts.replayed
     return pa.Table.from_pylist([_row(account, sums[account]) for account in sorted(sums)], schema=LEDGER)
 
 
@@ -89,8 +80,6 @@ def _row(account: Account, sums: _Sums) -> dict[str, object]:
     latencies = sorted(sums.latencies)
     return {
         **account._asdict(),
-        "asks": counts.asks,
-        "replayed": counts.replayed,
         "paid": counts.paid,
         "lost": sums.lost,
         "tries": counts.tries,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ultralink.errors import RecipeError
 from ultralink.recipe import INCLUDE, read_yaml
 
 MODELS_FILE = INCLUDE / "models.yaml"
+OWN_MODELS = "ULTRALINK_MODELS"
 
 
 class Prices(BaseModel):
@@ -65,12 +67,13 @@ class ModelCards:
         return None if card is None else card.usd_per_million_tokens
 
 
-def load_models(*own: Path) -> ModelCards:
-    """The bundled file, then the user's ``own`` files; a later file replaces a model of the same name.
+def load_models() -> ModelCards:
+    """The bundled file, then the user's own, which OWN_MODELS in the environment names; its models win.
 
     Raises RecipeError naming file and field.
     """
     cards: dict[str, ModelCard] = {}
-    for path in (MODELS_FILE, *own):
+    own = os.environ.get(OWN_MODELS)
+    for path in (MODELS_FILE, *([Path(own)] if own else [])):
         cards.update(read_yaml(path, _ModelFile, RecipeError, {}).models)
     return ModelCards(cards)

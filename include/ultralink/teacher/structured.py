@@ -97,10 +97,12 @@ def _required(schema: AnswerSchema) -> frozenset[str]:
     return frozenset(msgspec.json.decode(schema.text).get("required", ()))
 
 
-def correction(text: str, misfit: Misfit) -> tuple[Message, Message]:
+def correction(text: str, misfit: Misfit) -> tuple[Message, ...]:
     """The wrong answer and the finding, to be asked after the messages that led to it."""
     finding = f"Your answer cannot be used: {misfit.reason}. Give it again, corrected, as one JSON object."
-    return Message("assistant", text[:SHOWN_BACK]), Message("user", finding)
+    asked = Message("user", finding)
+    # Some servers refuse an empty message.
+    return (Message("assistant", text[:SHOWN_BACK]), asked) if text.strip() else (asked,)
 
 
 def _candidates(text: str) -> Iterator[str]:

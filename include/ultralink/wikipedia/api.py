@@ -62,6 +62,8 @@ class ApiWiki:
     one are in flight.
     """
 
+    tells_revisions = True
+
     def __init__(
         self, settings: ApiSource, wikipedia: Wikipedia, language: str, patience: Patience | None = None
     ) -> None:

@@ -75,6 +75,11 @@ class TurnedAway:
 class Source(Protocol):
     """A wiki, whatever it is read from."""
 
+    @property
+    def tells_revisions(self) -> bool:
+        """Whether candidates carry their revision ids."""
+        ...
+
     def candidates(self) -> Iterator[Candidate]:
         """All pages that may be chosen, in an order that does not change while the source does not."""
         ...

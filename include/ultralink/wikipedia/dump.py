@@ -40,6 +40,11 @@ class DumpWiki:
         self._index = source.index
         self._fetched = fetched
 
+    @property
+    def tells_revisions(self) -> bool:
+        """An index holds none."""
+        return self._index is None
+
     def candidates(self) -> Iterator[Candidate]:
         """All articles, in the order of the dump.
 
