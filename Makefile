@@ -7,7 +7,7 @@ LANG_CODE ?= zh
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down judge test lint bench lock clean
+.PHONY: help demo up down judge screen test lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ down: $(VENV)/installed  ## stop what `make up` started
 
 judge: $(VENV)/installed  ## how well the judge of LANG_CODE (zh) agrees with labelled items
 	@$(BIN)/python -m ultralink.judge_report --language $(LANG_CODE)
+
+screen: $(VENV)/installed  ## how well the screen of English chats knows labelled ones
+	@$(BIN)/python -m ultralink.screen_report --labelled tests/data/screen.jsonl
 
 test: $(VENV)/installed-dev  ## all tests, lint and types
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,34 +1,38 @@
-"""One Dag per language: Wikipedia to dialogues to samples. The settings are in include/languages."""
+"""One Dag per language: grounded dialogues and translated English rows. Settings: include/languages."""
 
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup
+from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup, TriggerRule
 
-from ultralink.dialogue.labelled import load_labelled
+from ultralink.configured import load_language
 from ultralink.errors import PermanentError
-from ultralink.prompts import load_prompts
-from ultralink.recipe import LANGUAGES, Recipe, configured_languages, load_recipe
+from ultralink.pool.row import Kind
+from ultralink.pool.rows import LANGUAGE
+from ultralink.recipe import LANGUAGES, Recipe, configured_languages
 from ultralink_airflow.broken import BrokenDag
+from ultralink_airflow.defaults import default_args
 from ultralink_airflow.dialogue import CalibrateJudgeOperator, GenerateDialoguesOperator
-from ultralink_airflow.failure import FailureNote
+from ultralink_airflow.english import ChooseRowsOperator, TakeRowsOperator, TranslateRowsOperator
 from ultralink_airflow.publish import PublishSamplesOperator
-from ultralink_airflow.retry import POLICY
 from ultralink_airflow.wikipedia import ExtractPassagesOperator, SelectArticlesOperator
 
 DOC = """
-# Grounded dialogues in {name}
+# Fine-tuning data in {name}
 
 Every night this Dag chooses **{articles} Wikipedia articles** in {name}, cuts them into passages, and has the
-teacher model write a multi-turn dialogue about each passage. Gates check every turn; what fails is kept as a
-reject with its reason. The result is one partition of Parquet files per date.
+teacher model write a multi-turn dialogue about each passage. Beside that it takes some rows of the **English pool**
+(chat, math, code) and {rendered}. Everything is checked; what fails is kept as a reject with its reason. The
+result is one partition of Parquet files per date.
 
 | group | what it does | writes |
 | --- | --- | --- |
 | wikipedia | chooses articles, cuts passages of {low}-{high} tokens | `selection`, `articles`, `passages` |
 | dialogue | measures the judge with labelled items, once per change | `calibration` |
 | dialogue | questions and answers by `{model}`, checked, judged | `dialogues`, `dialogue_rejects` |
+| english | chooses rows of the pool of `ultralink_english_pool`, once | `choice` |
+| english | chat, math, code: {rendered_by}, each row verified | `chat_rows`, `math_rows`, `code_rows`, `…_rejects` |
 | publish | gathers the shards, sums the bill, tells Airflow that the asset changed | `samples`, `rejects`, `ledger` |
 
 **Run one night by hand:** *Trigger*, give a partition key such as `2026-11-23`, set *dry run* first to see the price.
@@ -48,7 +52,7 @@ def build(recipe: Recipe) -> DAG:
     with DAG(
         dag_id=f"ultralink_{language}",
         dag_display_name=f"UltraLink · {recipe.name}",
-        description=f"Nightly Wikipedia-grounded dialogues in {recipe.name}",
+        description=f"Nightly grounded dialogues and verified chat, math and code in {recipe.name}",
         doc_md=DOC.format(
             name=recipe.name,
             language=language,
@@ -56,13 +60,15 @@ def build(recipe: Recipe) -> DAG:
             low=recipe.wikipedia.passage_tokens.min,
             high=recipe.wikipedia.passage_tokens.max,
             model=recipe.teacher.model,
+            rendered="has them translated" if recipe.translation else "takes them as they are",
+            rendered_by=f"translated by `{recipe.teacher.model}`" if recipe.translation else "taken as they are",
         ),
         schedule=CronPartitionTimetable(recipe.schedule, timezone=recipe.timezone, key_format="%Y-%m-%d"),
         start_date=datetime.combine(recipe.start_date, time()),
         catchup=False,
         max_active_runs=2,
         dagrun_timeout=timedelta(hours=20),
-        tags=["ultralink", "dialogues", language],
+        tags=["ultralink", "samples", language],
         params={
             "articles": Param(
                 recipe.wikipedia.articles_per_night,
@@ -70,6 +76,15 @@ def build(recipe: Recipe) -> DAG:
                 minimum=1,
                 description="Articles to choose for this night",
             ),
+            **{
+                kind.value: Param(
+                    getattr(recipe.agnostic, kind).per_night,
+                    type="integer",
+                    minimum=0,
+                    description=f"English {kind} rows to add this night",
+                )
+                for kind in Kind
+            },
             "shards": Param(
                 recipe.shards,
                 type="integer",
@@ -81,16 +96,7 @@ def build(recipe: Recipe) -> DAG:
             "dry_run": Param(False, type="boolean", description="Count and price the teacher's calls; call nobody"),
             "rebuild": Param(False, type="boolean", description="Make all parts again, even those up to date"),
         },
-        default_args={
-            "owner": recipe.owner,
-            "retries": 4,
-            "retry_delay": timedelta(seconds=30),
-            "retry_exponential_backoff": 2.0,
-            "max_retry_delay": timedelta(minutes=15),
-            "retry_policy": POLICY,
-            "execution_timeout": timedelta(hours=6),
-            "on_failure_callback": [FailureNote()],
-        },
+        default_args=default_args(recipe.owner, hours=6),
     ) as dag:
         shards = list(range(recipe.shards))
         reading, asking = "ultralink_wikipedia", "ultralink_teacher"
@@ -106,17 +112,30 @@ def build(recipe: Recipe) -> DAG:
             generate = GenerateDialoguesOperator.partial(task_id="generate", language=language, pool=asking).expand(
                 shard=shards
             )
+        with TaskGroup("english"):
+            choose = ChooseRowsOperator(task_id="choose", language=language, max_active_tis_per_dag=1)
+            kinds = [
+                (
+                    TranslateRowsOperator.partial(task_id=kind.value, language=language, kind=kind, pool=asking)
+                    if recipe.translation or language != LANGUAGE
+                    else TakeRowsOperator.partial(task_id=kind.value, language=language, kind=kind)
+                ).expand(shard=shards[: recipe.agnostic.shards])
+                for kind in Kind
+            ]
         with TaskGroup("publish"):
-            publish = PublishSamplesOperator(task_id="publish", language=language, outlets=[samples])
+            # Either half of a night may have nothing new: then it is skipped, and the other is published.
+            publish = PublishSamplesOperator(
+                task_id="publish", language=language, outlets=[samples], trigger_rule=TriggerRule.NONE_FAILED
+            )
         select >> [extract, calibrate] >> generate >> publish
+        choose >> kinds >> publish
     return dag
 
 
 for code in configured_languages():
     try:
-        load_prompts(code)
-        load_labelled(code)
-        build(load_recipe(code))
+        recipe, _ = load_language(code)
+        build(recipe)
     except PermanentError as error:
         with BrokenDag(f"ultralink_{code}", str(LANGUAGES / f"{code}.yaml"), error):
             pass  # entering it registers it

@@ -43,6 +43,10 @@ class StoreReadOnly(PermanentError):
     """The store refuses writes."""
 
 
+class TimeUnknown(PermanentError):
+    """The file system does not tell when a file was written, and the time is needed."""
+
+
 class StoreFull(TransientError):
     """No space left for a part or the journal; nothing half-written is left behind."""
 
@@ -70,6 +74,21 @@ class WikiUnreachable(TransientError):
     """The wiki is down, lagging or limiting, and stayed so through the nearby retries."""
 
 
+# --- pool -------------------------------------------------------------------------------------
+
+
+class SourceError(PermanentError):
+    """A source of the pool is missing, refused, damaged, or not what the recipe says (source, file, row named)."""
+
+
+class SourceUnreachable(TransientError):
+    """A source of the pool is on a server that cannot be reached."""
+
+
+class PoolEmpty(PermanentError):
+    """The pool has no row to choose from."""
+
+
 # --- teacher ----------------------------------------------------------------------------------
 
 
@@ -95,6 +114,10 @@ class ContextOverflow(RequestRefused):
 
 class BudgetExceeded(PermanentError):
     """The run's budget in USD or tokens has no room for the next call."""
+
+
+class TeacherUnfit(PermanentError):
+    """Row after row fails its checks: this model, with these prompts, cannot do the work."""
 
 
 class TeacherUnavailable(TransientError):

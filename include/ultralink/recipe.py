@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from croniter import CroniterError, croniter
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -34,6 +35,37 @@ _FRAGMENT = re.compile(r"\{([a-z_]+)\}")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _is_cron(value: str) -> str:
+    try:
+        croniter(value).get_next()
+    except (CroniterError, KeyError) as error:
+        raise ValueError(f"{value!r} is not a cron expression: {error}") from error
+    if len(value.split()) > 5:
+        raise ValueError(f"{value!r} has more than the five fields of a cron expression")
+    return value
+
+
+def _is_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(f"{value!r} is no time zone such as Europe/Paris") from None
+    return value
+
+
+def _is_regex(value: str) -> str:
+    try:
+        re.compile(value, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{value[:200]!r} is not a regular expression: {error}") from error
+    return value
+
+
+Cron = Annotated[str, AfterValidator(_is_cron)]
+TimeZone = Annotated[str, AfterValidator(_is_timezone)]
+Regex = Annotated[str, AfterValidator(_is_regex)]
 
 
 class Section(BaseModel):
@@ -119,19 +151,13 @@ class Cleaning(Section):
     drop_sections: list[str] = Field(description="left out with their subsections: see also, references …")
     disambiguation_templates: list[str] = Field(description="template names; * stands for anything")
     stub_templates: list[str] = Field(description="template names; * stands for anything")
-    list_title: str = Field(description="regular expression: a title that matches is a list page")
+    list_title: Regex = Field(description="regular expression: a title that matches is a list page")
     file_namespaces: list[str]
     category_namespaces: list[str]
     template_namespaces: list[str] = ["Template"]
     inline_templates: dict[str, str] = Field(
         default={}, description="templates that leave text: name -> that text, {1} {2} … are the arguments"
     )
-
-    @field_validator("list_title")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        _check_pattern(value)
-        return value
 
 
 class Wikipedia(Section):
@@ -214,15 +240,8 @@ def _expand(pattern: str, fragments: Mapping[str, str]) -> str:
         if len(expanded) > LONGEST_PATTERN:
             raise ValueError(f"{pattern!r} grows beyond {LONGEST_PATTERN} characters: a circle of fragments")
         expanded = expanded[: found.start()] + f"(?:{fragments[found[1]]})" + expanded[found.end() :]
-    _check_pattern(expanded)
+    _is_regex(expanded)
     return expanded
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        re.compile(pattern, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{pattern[:200]!r} is not a regular expression: {error}") from error
 
 
 class Teacher(Section):
@@ -269,11 +288,73 @@ class Judge(Section):
     max_tokens: int = Field(default=512, ge=16)
 
 
+class Ratio(Section):
+    """Inclusive bounds of translation / source."""
+
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Ratio:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class BackTranslation(Section):
+    """Translating back into English and comparing with the source, by chrF (0 to 100)."""
+
+    sampling_rate: Share = Field(default=0.0, description="share of rows that are translated back")
+    min_chrf: float = Field(default=40.0, ge=0, le=100, description="under it: reject")
+
+
+class Translation(Section):
+    """How English rows become rows of this language, and what a sound translation looks like.
+
+    Patterns are regular expressions for the beginning of a line; case does not matter.
+    """
+
+    length_ratio: Ratio = Field(description="letters of the prose; short texts get some letters on top")
+    min_language_score: Share = 0.8
+    max_untranslated: Share = Field(default=0.1, description="share of the source's word 4-grams taken over")
+    max_repetition: Share = Field(default=0.3, description="share of words in repeated word 4-grams")
+    answer_phrase: str = Field(min_length=1, description="stands for 'The answer is:'")
+    notes: list[Regex] = Field(default=[], description="'Here is the translation:', 'Translator's note'")
+    openings: list[Regex] = Field(default=[], description="of one who obeys instead: 'Sure, here is'")
+    token_ratio: float = Field(gt=0, description="cl100k tokens of the words, translation / source, for a dry run")
+    window_tokens: int = Field(default=1500, ge=1, description="cl100k tokens of the source in one call")
+    max_tokens: int = Field(
+        default=4096, ge=16, description="of one answer: a window's translation, with room to spare"
+    )
+    new_attempts: int = Field(default=2, ge=0, le=5, description="after a check failed, before the reject")
+    translate_comments: bool = Field(default=False, description="comments and docstrings of Python blocks too")
+    back_translation: BackTranslation = BackTranslation()
+    judge_rate: Share = Field(default=0.0, description="share of rows whose faithfulness is judged")
+
+
+class Amount(Section):
+    """Rows of one kind: how many in all, and how many a night takes until then."""
+
+    budget: int = Field(ge=0)
+    per_night: int = Field(ge=0)
+
+
+class Agnostic(Section):
+    """What this language takes of the English pool. The budgets are the paper's (Table 1)."""
+
+    seed: int = 0
+    shards: int = Field(default=2, ge=1, le=256, description="parallel tasks per kind")
+    chat: Amount = Amount(budget=11_000, per_night=110)
+    math: Amount = Amount(budget=32_000, per_night=320)
+    code: Amount = Amount(budget=16_000, per_night=160)
+
+
 class Budget(Section):
-    """A hard cap per run; null means none."""
+    """A hard cap per run; null means none. ``english`` is the part for translating English rows."""
 
     usd: float | None = Field(default=None, ge=0)
     tokens: int | None = Field(default=None, ge=0)
+    english: Share = Field(default=0.5, description="of the cap, for English rows, where they are translated")
 
 
 class Recipe(Section):
@@ -282,8 +363,8 @@ class Recipe(Section):
     language: str = Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]+)*$")
     name: str
     owner: str = "ultralink"
-    schedule: str = Field(description="cron expression")
-    timezone: str = "UTC"
+    schedule: Cron
+    timezone: TimeZone = "UTC"
     start_date: date = Field(default=date(2026, 11, 1), strict=False)  # quoted or not
     shards: int = Field(default=4, ge=1, le=256)
     wikipedia: Wikipedia
@@ -292,27 +373,9 @@ class Recipe(Section):
     dialogue: Dialogue = Dialogue()
     gates: Gates = Gates()
     judge: Judge = Judge()
+    agnostic: Agnostic = Agnostic()
+    translation: Translation | None = None  # none: English rows are taken as they are
     budget: Budget = Budget()
-
-    @field_validator("schedule")
-    @classmethod
-    def _is_cron(cls, value: str) -> str:
-        try:
-            croniter(value).get_next()
-        except (CroniterError, KeyError) as error:
-            raise ValueError(f"{value!r} is not a cron expression: {error}") from error
-        if len(value.split()) > 5:
-            raise ValueError(f"{value!r} has more than the five fields of a cron expression")
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (OSError, ValueError, KeyError):
-            raise ValueError(f"{value!r} is no time zone such as Europe/Paris") from None
-        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import pyarrow as pa
 
+from ultralink.pool.row import Kind
 from ultralink.teacher import ledger
 
 
@@ -26,14 +27,22 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
 
+MESSAGES = pa.list_(pa.struct([_required("role", pa.string()), _required("content", pa.string())]))
+
+# Of an article (kind "wikipedia") or of an English row (kind "english"): what is not of the kind is null.
 SOURCE = pa.struct(
     [
         _required("kind", pa.string()),
-        _required("page_id", pa.int64()),
-        pa.field("revision_id", pa.int64()),
-        _required("title", pa.string()),
         _required("url", pa.string()),
         _required("licence", pa.string()),
+        pa.field("dataset", pa.string()),
+        pa.field("row_id", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("type", pa.string()),
+        pa.field("english", MESSAGES),
+        pa.field("page_id", pa.int64()),
+        pa.field("revision_id", pa.int64()),
+        pa.field("title", pa.string()),
         pa.field("fetched", _TIME),
         pa.field("categories", pa.list_(pa.string())),
         pa.field("passage_id", pa.string()),
@@ -62,15 +71,19 @@ TEACHER = pa.struct(
 class MessageRow(TypedDict):
     """One of a row's ``messages``."""
 
-    role: str
+    role: Literal["system", "user", "assistant"]
     content: str
 
 
 class SourceRow(TypedDict):
     """What a reader needs of ``source``."""
 
-    title: str
+    kind: str
+    title: str | None
     revision_id: int | None
+    dataset: str | None
+    row_id: str | None
+    english: list[MessageRow] | None
     url: str
     licence: str
 
@@ -85,12 +98,11 @@ class SampleRow(TypedDict):
     """What a reader needs of a SAMPLES or DIALOGUES row."""
 
     id: str
+    subset: str
     messages: list[MessageRow]
     source: SourceRow
-    teacher: TeacherRow
+    teacher: TeacherRow | None
 
-
-MESSAGES = pa.list_(pa.struct([_required("role", pa.string()), _required("content", pa.string())]))
 
 SELECTION = Stage(
     "selection",
@@ -154,7 +166,7 @@ _SAMPLE = pa.schema(
         _required("subset", pa.string()),
         _required("messages", MESSAGES),
         _required("source", SOURCE),
-        _required("teacher", TEACHER),
+        pa.field("teacher", TEACHER),  # null: English rows are taken as they are
         _required("scores", pa.map_(pa.string(), pa.float64())),
         _required("created", _TIME),
         _required("fingerprint", pa.string()),
@@ -177,9 +189,48 @@ _REJECT = pa.schema(
     ]
 )
 
-DIALOGUES = Stage("dialogues", 1, _SAMPLE)
-ARTICLE_REJECTS = Stage("article_rejects", 1, _REJECT)
-DIALOGUE_REJECTS = Stage("dialogue_rejects", 1, _REJECT)
-SAMPLES = Stage("samples", 1, _SAMPLE)
-REJECTS = Stage("rejects", 1, _REJECT)
+# --- English rows -------------------------------------------------------------------------------
+
+_ENGLISH = [
+    _required("id", pa.string()),
+    _required("kind", pa.string()),
+    _required("messages", MESSAGES),
+    _required("source", pa.string()),
+    _required("row", pa.int64()),
+    _required("type", pa.string()),
+    _required("licence", pa.string()),
+    _required("url", pa.string()),
+]
+_FINDING = pa.struct(
+    [_required("criterion", pa.string()), _required("score", pa.int8()), _required("quote", pa.string())]
+)
+
+ENGLISH_ROWS = Stage("english_rows", 1, pa.schema(_ENGLISH))
+DISTINCT_ROWS = Stage("distinct_rows", 1, pa.schema(_ENGLISH))
+SCREENED_ROWS = Stage("screened_rows", 1, pa.schema([*_ENGLISH, _required("screen", pa.list_(_FINDING))]))
+POOL = Stage(
+    "pool",
+    1,
+    pa.schema([*_ENGLISH, _required("cluster", pa.int64()), pa.field("screen", pa.list_(_FINDING))]),
+)
+CHOICE = Stage(
+    "choice",
+    1,
+    pa.schema([_required("position", pa.int64()), _required("edition", pa.string()), *_ENGLISH]),
+)
+
+# --- samples and rejects ------------------------------------------------------------------------
+
+DIALOGUES = Stage("dialogues", 2, _SAMPLE)
+TRANSLATIONS = {kind: Stage(f"{kind}_rows", 1, _SAMPLE) for kind in Kind}
+SAMPLES = Stage("samples", 2, _SAMPLE)
+
+ARTICLE_REJECTS = Stage("article_rejects", 2, _REJECT)
+DIALOGUE_REJECTS = Stage("dialogue_rejects", 2, _REJECT)
+TRANSLATION_REJECTS = {kind: Stage(f"{kind}_rejects", 1, _REJECT) for kind in Kind}
+ENGLISH_REJECTS = Stage("english_rejects", 1, _REJECT)
+DUPLICATES = Stage("duplicates", 1, _REJECT)
+SCREEN_REJECTS = Stage("screen_rejects", 1, _REJECT)
+POOL_REJECTS = Stage("pool_rejects", 1, _REJECT)
+REJECTS = Stage("rejects", 2, _REJECT)
 LEDGER = Stage("ledger", 2, ledger.LEDGER)

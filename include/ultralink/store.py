@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly
+from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly, TimeUnknown
 from ultralink.schemas import Stage
 
 Row = Mapping[str, object]
@@ -46,11 +47,40 @@ def fingerprint(*made_from: object) -> str:
     return hashlib.blake2b(_ENCODER.encode(made_from), digest_size=16).hexdigest()
 
 
+# How file systems name the time of writing, the surest first. HTTP and Google Cloud give it as text.
+_TIME_KEYS = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "created")
+
+
 def modified(fs: fsspec.AbstractFileSystem, path: str) -> datetime:
-    """A file's time of writing, UTC, by the file system's own clock. Raises FileNotFoundError."""
-    info = fs.info(path)  # most file systems have no `modified`, but all of them put the time here
-    when = info.get("mtime") or info.get("LastModified") or info.get("created") or info.get("updated") or 0.0
-    return when.astimezone(UTC) if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    """A file's time of writing, UTC, by the file system's own clock. Raises FileNotFoundError, TimeUnknown."""
+    return time_of_writing(fs, fs.info(path))
+
+
+def time_of_writing(fs: fsspec.AbstractFileSystem, info: Mapping[str, object]) -> datetime:
+    """The time of writing, UTC, in what ``fs`` tells of a file. Raises TimeUnknown."""
+    # Most file systems have no `modified`, but nearly all of them tell the time beside the size.
+    for when in map(_as_time, map(info.get, _TIME_KEYS)):
+        if when is not None:
+            return when
+    try:
+        told: datetime = fs.modified(str(info["name"]))
+    except NotImplementedError:
+        raise TimeUnknown(
+            f"{info['name']}: its file system does not tell when it was written; copy it to one that does"
+        ) from None
+    return told.astimezone(UTC)
+
+
+def _as_time(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        for read in (datetime.fromisoformat, parsedate_to_datetime):
+            with contextlib.suppress(ValueError):
+                return read(value).astimezone(UTC)
+    return None
 
 
 @contextlib.contextmanager

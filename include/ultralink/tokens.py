@@ -13,3 +13,8 @@ def _encoding() -> bpe.Tokenizer:
 def count_tokens(text: str) -> int:
     """Number of cl100k_base tokens in ``text``; needs no network and no cache folder."""
     return int(_encoding().count(text))
+
+
+def token_ids(text: str) -> list[int]:
+    """The cl100k_base tokens of ``text``."""
+    return list(_encoding().encode(text))

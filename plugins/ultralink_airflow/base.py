@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
@@ -15,7 +15,8 @@ from ultralink.errors import NothingNew
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from ultralink.stages.night import Built, Night
+    from ultralink.stages.night import Night
+    from ultralink.stages.partition import Built, Partition
     from ultralink.store import Store
 
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
@@ -37,31 +38,40 @@ def open_store() -> Store:
     return Store(path.fs, path.path)
 
 
-class StageOperator(BaseOperator, ABC):
-    """Run one stage of a language's night, for one shard.
+PartitionT = TypeVar("PartitionT", bound="Partition")
 
-    :param language: code of the language; names the recipe and the prompt book
+
+class PartitionOperator(BaseOperator, Generic[PartitionT], ABC):
+    """Run one stage of a partition, for one shard.
+
     :param shard: which slice of the partition
     """
 
-    def __init__(self, *, language: str, shard: int = 0, **kwargs: Any) -> None:
+    def __init__(self, *, shard: int = 0, **kwargs: Any) -> None:
         kwargs.setdefault("do_xcom_push", False)
         super().__init__(**kwargs)
-        self.language = language
         self.shard = shard
 
     @abstractmethod
-    def build(self, night: Night) -> Built:
-        """Do the work; called with this task's night."""
+    def partition(self, context: Context) -> PartitionT:
+        """The partition of the run that ``context`` belongs to, with the trigger form's choices."""
+
+    @abstractmethod
+    def build(self, partition: PartitionT) -> Built:
+        """Do the work."""
+
+    def shards(self, partition: PartitionT) -> int:
+        """How many slices this run uses."""
+        return partition.shards
 
     def execute(self, context: Context) -> None:
         """Build the shard unless the run was started with fewer shards. Returns nothing: no XCom."""
-        night = self.night(context)
-        if self.shard >= night.shards:
-            self.log.info("Shard %d is not used: this run has %d shards.", self.shard, night.shards)
+        partition = self.partition(context)
+        if self.shard >= self.shards(partition):
+            self.log.info("Shard %d is not used: this run has %d shards.", self.shard, self.shards(partition))
             return
         try:
-            built = self.build(night)
+            built = self.build(partition)
         except NothingNew as reason:
             self.skip(str(reason))
         for path in built.outputs:
@@ -73,25 +83,40 @@ class StageOperator(BaseOperator, ABC):
         self.log.info("%s", reason)
         raise AirflowSkipException(reason)
 
-    def night(self, context: Context) -> Night:
-        """The night of the run that ``context`` belongs to, with the trigger form's choices."""
-        from ultralink.prompts import load_prompts
-        from ultralink.recipe import load_recipe
+
+class StageOperator(PartitionOperator["Night"]):
+    """Run one stage of a language's night.
+
+    :param language: code of the language; names the recipe and the prompt book
+    """
+
+    def __init__(self, *, language: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.language = language
+
+    def partition(self, context: Context) -> Night:
+        from ultralink.configured import load_language
+        from ultralink.pool.row import Kind
         from ultralink.stages.night import Night
 
-        recipe = load_recipe(self.language)
-        params = context["params"]
-        run = context["dag_run"]
+        (recipe, book), params = load_language(self.language), context["params"]
         return Night(
             recipe=recipe,
-            book=load_prompts(self.language),
+            book=book,
             store=open_store(),
-            date=run.partition_key or f"{run.run_after:%Y-%m-%d}",
-            run_id=run.run_id,
+            date=partition_date(context),
+            run_id=context["dag_run"].run_id,
             articles=params["articles"],
+            rows={kind: params[kind] for kind in Kind},
             shards=params["shards"],
             model=params["model"],
             dry_run=params["dry_run"],
             rebuild=params["rebuild"],
             attempt=context["ti"].try_number,
         )
+
+
+def partition_date(context: Context) -> str:
+    """The run's partition date; of a run without one, the day it was started for."""
+    run = context["dag_run"]
+    return run.partition_key or f"{run.run_after:%Y-%m-%d}"

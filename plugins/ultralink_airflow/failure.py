@@ -19,6 +19,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.BudgetExceeded, "Raise budget in the recipe, or take fewer articles."),
     (errors.RecipeError, "Correct the named field of the recipe."),
     (errors.PromptError, "Correct the named field of the prompt file."),
+    (errors.TeacherUnfit, "Take another model, or mend the prompts or thresholds that the example above points to."),
     (errors.PartMissing, "Clear the task that writes the named part, with its downstream tasks."),
     (errors.SelectionEmpty, "Correct wikipedia.api.selection in the recipe, or wikipedia.dump.path."),
     (errors.DumpError, "Bring the dump again: its download is incomplete, or it is another file."),

@@ -9,29 +9,30 @@ from ultralink_airflow.base import StageOperator
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from ultralink.stages.night import Built, Night
+    from ultralink.stages.night import Night
+    from ultralink.stages.partition import Built
 
 
 class PublishSamplesOperator(StageOperator):
     """Gather the shards into the partition's samples, rejects, ledger and statistics.
 
-    The asset event carries the figures. A dry run, or a night in which no dialogue passed, is skipped after
-    its figures are logged, so that nothing downstream takes it for data.
+    The asset event carries the figures. A dry run, or a night in which no row passed, is skipped after its figures
+    are logged, so that nothing downstream takes it for data.
     """
 
-    def build(self, night: Night) -> Built:
+    def build(self, partition: Night) -> Built:
         from ultralink.stages.publish import publish
         from ultralink.stages.rehearsal import rehearsed_in_all
 
-        if night.dry_run:
-            self.skip(rehearsed_in_all(night))
-        self._published = publish(night)
+        if partition.dry_run:
+            self.skip(rehearsed_in_all(partition))
+        self._published = publish(partition)
         return self._published.built
 
     def execute(self, context: Context) -> None:
         super().execute(context)
         statistics = self._published.statistics
-        if not statistics.dialogues:
-            self.skip("No dialogue passed the gates: the rejects say why.")
+        if not statistics.samples:
+            self.skip("No row passed the gates: the rejects say why.")
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {**statistics.event()}

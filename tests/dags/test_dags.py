@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from ultralink.pool.recipe import load_pool_recipe
 from ultralink.recipe import configured_languages, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ["en", "es", "fr", "ru", "zh"]
+POOL = "ultralink_english_pool"
 
 # Parses the Dag folder as the Dag processor does, and prints what it would store.
 PARSE = """
@@ -24,7 +26,7 @@ import structlog
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.dag_processing.processor import _serialize_dags
 folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-bag = BundleDagBag(dag_folder=str(folder / "ultralink.py"), bundle_path=folder, bundle_name="dags-folder")
+bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
 stored, errors = _serialize_dags(bag, structlog.get_logger())
 print(json.dumps({"dags": sorted(dag.dag_id for dag in stored), "errors": {**bag.import_errors, **errors}}))
 """
@@ -69,7 +71,7 @@ def parse(project: Path) -> dict[str, dict[str, str]]:
 
 def test_there_is_one_dag_per_language(dags: dict[str, object]) -> None:
     assert configured_languages() == LANGUAGES
-    assert sorted(dags) == [f"ultralink_{language}" for language in LANGUAGES]
+    assert sorted(dags) == sorted([POOL, *(f"ultralink_{language}" for language in LANGUAGES)])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -82,13 +84,18 @@ def test_a_dag_has_the_recipe_s_settings(dags: dict[str, object], language: str)
         "wikipedia.extract",
         "dialogue.calibrate",
         "dialogue.generate",
+        "english.choose",
+        "english.chat",
+        "english.math",
+        "english.code",
         "publish.publish",
     ]
     assert isinstance(dag.timetable, CronPartitionTimetable)
     assert dag.timetable.key_format == "%Y-%m-%d"
     assert dag.catchup is False
     assert {"ultralink", language} <= set(dag.tags)
-    assert {"articles", "shards", "dry_run", "rebuild", "model"} == set(dag.params)
+    assert {"articles", "chat", "math", "code", "shards", "dry_run", "rebuild", "model"} == set(dag.params)
+    assert dag.params["math"] == recipe.agnostic.math.per_night
     assert dag.params["articles"] == recipe.wikipedia.articles_per_night
     assert f"include/languages/{language}.yaml" in dag.doc_md
     for task in dag.tasks:
@@ -110,6 +117,14 @@ def test_pools_of_the_dags_are_made_by_the_set_up(dags: dict[str, object]) -> No
     assert used == made
 
 
+def mapped_over(dag_id: str, task_id: str) -> int:
+    if dag_id == POOL:
+        pool = load_pool_recipe()
+        return len(pool.sources) if task_id == "read.read" else pool.shards
+    recipe = load_recipe(dag_id.removeprefix("ultralink_"))
+    return recipe.agnostic.shards if task_id.startswith("english.") else recipe.shards
+
+
 def test_mapped_tasks_can_be_unmapped_and_push_no_xcom(dags: dict[str, object]) -> None:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
@@ -117,7 +132,7 @@ def test_mapped_tasks_can_be_unmapped_and_push_no_xcom(dags: dict[str, object]) 
         for task in dag.tasks:
             if isinstance(task, MappedOperator):
                 shards = task.expand_input.value["shard"]
-                assert shards == list(range(load_recipe(dag.dag_id.removeprefix("ultralink_")).shards))
+                assert shards == list(range(mapped_over(dag.dag_id, task.task_id)))
                 task = task.unmap({"shard": shards[-1]})
                 assert task.shard == shards[-1]
             assert task.do_xcom_push is False
@@ -131,7 +146,7 @@ def test_german_is_two_files(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests/data/de_prompts.yaml", project / "include/prompts/de.yaml")
     found = parse(project)
     assert found["errors"] == {}
-    assert found["dags"] == sorted(f"ultralink_{language}" for language in [*LANGUAGES, "de"])
+    assert found["dags"] == sorted([POOL, *(f"ultralink_{language}" for language in [*LANGUAGES, "de"])])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +155,7 @@ def test_german_is_two_files(tmp_path: Path) -> None:
         ("languages/fr.yaml", "shards: 4", "shards: many", ["languages/fr.yaml", "shards", "valid integer"]),
         ("languages/fr.yaml", "schedule:", "shedule:", ["languages/fr.yaml", "shedule", "schedule"]),
         ("judge/fr.yaml", "grounded: true", "grounded: oui", ["judge/fr.yaml", "items.0.grounded", "valid boolean"]),
+        ("prompts/fr.yaml", "\ntranslation:", "\nother:", ["prompts/fr.yaml", "other", "Extra inputs"]),
         ("prompts/fr.yaml", None, None, ["prompts/fr.yaml", "no such file"]),
     ],
 )
@@ -154,9 +170,30 @@ def test_a_mistake_names_file_and_field_and_breaks_only_its_dag(
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
     found = parse(project)
-    assert found["dags"] == [f"ultralink_{language}" for language in LANGUAGES if language != "fr"]
+    assert found["dags"] == sorted([POOL, *(f"ultralink_{language}" for language in LANGUAGES if language != "fr")])
     (where, error), *more = found["errors"].items()
     assert not more
     assert where == str(project / "include" / "languages" / "fr.yaml")  # a path of its own keeps the others alive
     for word in words:
         assert word in error
+
+
+def test_a_mistake_in_the_pool_breaks_only_the_pool(tmp_path: Path) -> None:
+    project = project_copy(tmp_path)
+    path = project / "include/pool.yaml"
+    path.write_text(path.read_text().replace("schedule:", "shedule:", 1))
+    found = parse(project)
+    assert found["dags"] == [f"ultralink_{language}" for language in LANGUAGES]
+    ((where, error),) = found["errors"].items()
+    assert where == str(path)
+    assert "shedule" in error
+
+
+def test_english_rows_are_published_whatever_became_of_the_dialogues(dags: dict[str, object]) -> None:
+    for language in LANGUAGES:
+        dag = dags[f"ultralink_{language}"]
+        publish = dag.get_task("publish.publish")
+        assert publish.trigger_rule == "none_failed"
+        assert publish.upstream_task_ids == {"dialogue.generate", "english.chat", "english.math", "english.code"}
+        taken = {type(dag.get_task(f"english.{kind}").operator_class).__name__ for kind in ("chat", "math", "code")}
+        assert len(taken) == 1

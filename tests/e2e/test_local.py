@@ -48,13 +48,16 @@ def test_the_demo_shows_a_night_and_stops_what_it_started(home: Path) -> None:
     for row in (
         "articles",
         "passages",
-        "dialogues",
+        "chat_specific",
         "reject: article · stub",
+        "chat_agnostic",
+        "math",
+        "code",
         "prompt tokens",
         "cost",
         "paid in this run",
     ):
-        assert re.search(rf"│ {row} +│", output), row
+        assert re.search(rf"│ +{row} +│", output), row
     assert "offline-teacher (not an LLM)" in output
     samples = re.search(r"samples +(\S+/samples/ru/\S+\.parquet)", output)
     assert samples is not None

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tests.gates.cases import ANY_LENGTH, LANGUAGES, cases, of_answer, of_question, recipe
 
 from ultralink.gates import Finding, Gate, answer_findings, question_findings
+from ultralink.gates.asking import several_questions
 from ultralink.gates.echoes import copied_passage, repeated_turn, repetition
 from ultralink.gates.ending import truncated
 from ultralink.gates.measure import length
@@ -207,6 +208,11 @@ def test_numbers_alone_are_short_but_in_no_wrong_language(language: str) -> None
 def test_hostile_text_is_survived(language: str, text: str) -> None:
     assert of_question(language, text)
     assert of_answer(language, text)
+
+
+@pytest.mark.parametrize("text", ["1. ", "1. \n", "(1) x", "①", "第一，", "a\n\n", "1" + "\n" * 1000], ids=range(7))
+def test_lists_are_searched_for_in_linear_time(text: str) -> None:
+    several_questions(Turn(f"x{text * (1_500_000 // len(text))}x"))  # quadratic time would be hours
 
 
 @settings(max_examples=150, deadline=None)

@@ -19,7 +19,7 @@ from ultralink.errors import BudgetExceeded, KeyRejected, PartMissing
 from ultralink.offline_teacher import compose
 from ultralink.offline_teacher.reading import PromptShelf, Task
 from ultralink.prompts import PROMPTS, Step
-from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
+from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, SELECTION
 from ultralink.stages import calibrate as stage
 from ultralink.stages.calibrate import calibrate
 from ultralink.stages.generate import generate
@@ -189,6 +189,7 @@ def test_a_hopeless_endpoint_fails_the_task_and_leaves_no_result(tmp_path: Path)
 def test_a_dry_run_prices_the_items_and_calls_nobody(tmp_path: Path) -> None:
     script = Script(agreeing)
     rehearsing = night(tmp_path, dry_run=True)
+    rehearsing.part(SELECTION).write([], "test")
     generated(script, rehearsing)
     assert script.judged == []
     assert script.written == 0
@@ -209,7 +210,9 @@ def test_a_dry_run_after_the_measurement_has_nothing_to_price(tmp_path: Path) ->
 
 
 def test_a_dry_run_that_lacks_a_task_is_not_summed(tmp_path: Path) -> None:
-    calibrated(Script(agreeing), night(tmp_path, dry_run=True))
+    rehearsing = night(tmp_path, dry_run=True)
+    rehearsing.part(SELECTION).write([], "test")
+    calibrated(Script(agreeing), rehearsing)
     with pytest.raises(PartMissing, match=r"00000\.json"):
         rehearsed_in_all(night(tmp_path, dry_run=True))
 

@@ -289,7 +289,7 @@ def test_an_endpoint_with_less_context_than_its_card_says_costs_rows_only(
 
 def test_a_token_budget_caps_the_run_and_can_be_raised(root: Path, teacher: Running) -> None:
     def with_cap(cap: int | None, **changes: object) -> Night:
-        overlay = {"budget.tokens": cap, "budget.usd": None}
+        overlay = {"budget.tokens": cap, "budget.usd": None, "budget.english": 0}
         return night(root, "fr", overlay, date=DATES[1], shards=2, **changes)
 
     for cap in (0, 5_000, 30_000, 60_000):
@@ -313,7 +313,7 @@ def test_a_token_budget_caps_the_run_and_can_be_raised(root: Path, teacher: Runn
 
 
 def test_another_run_has_a_budget_of_its_own(root: Path, teacher: Running) -> None:
-    overlay = {"budget.tokens": 60_000, "budget.usd": None}
+    overlay = {"budget.tokens": 60_000, "budget.usd": None, "budget.english": 0}
     for run, least, most in (("first", 1, 60_000), ("second", 60_000, 120_000)):
         one = night(root, "fr", overlay, run_id=run)
         with pytest.raises(BudgetExceeded):
@@ -330,7 +330,7 @@ def test_a_budget_in_usd_caps_the_run(root: Path, teacher: Running, monkeypatch:
         return sum(prices.cost(each.usage.prompt, each.usage.cached, each.usage.completion) for each in journal(one))
 
     for cap in (0.1, 0.5):
-        one = night(root, "fr", {"budget.usd": cap})
+        one = night(root, "fr", {"budget.usd": cap, "budget.english": 0})
         with pytest.raises(BudgetExceeded, match=f"of {cap:.4f} USD"):
             made(one, at(teacher))
         assert cap / 5 < cost(one) <= cap
@@ -345,6 +345,7 @@ def test_a_budget_in_usd_caps_the_run(root: Path, teacher: Running, monkeypatch:
 
 def test_a_dry_run_calls_nobody_and_counts_what_is_free(root: Path, teacher: Running) -> None:
     dry = night(root, "fr", dry_run=True)
+    dry.part(PASSAGES).write(night(root, "fr").part(PASSAGES).rows(), "as extracted")
     nowhere = Endpoint("http://127.0.0.1:9/v1", {"Authorization": "Bearer any"})
     line = made(dry, nowhere).line
     assert "'free': 0" in line

@@ -79,12 +79,14 @@ def test_the_figures_are_those_of_the_parts(root: Path) -> None:
     assert figures == read_statistics(one.store, "es", DATES[0])
     assert figures.articles == len(of_all_shards(one, ARTICLES, "page_id")) > 0
     assert figures.passages == len(of_all_shards(one, PASSAGES, "id")) > 0
-    assert figures.dialogues == len(samples) > 0
-    assert figures.turns == sum(len(row["messages"]) for row in samples) / 2  # type: ignore[arg-type]
-    assert sum(figures.rejects.values()) == len(rejects) > 0
+    assert figures.samples == len(samples) > 0
+    dialogues = figures.subsets["chat_specific"]
+    assert dialogues.samples == len(samples)
+    assert dialogues.turns == sum(len(row["messages"]) for row in samples) / 2  # type: ignore[arg-type]
+    assert figures.rejects == len(rejects) > 0
     gates = Counter(str(row["gate"]) for row in rejects)
     for gate, count in gates.items():
-        assert sum(n for reason, n in figures.rejects.items() if f"· {gate}" in reason) == count
+        assert sum(n for reason, n in dialogues.rejects.items() if gate in reason) == count
     assert figures.models == [SERVED] == sorted({row["teacher"]["model"] for row in samples})  # type: ignore[index]
 
 

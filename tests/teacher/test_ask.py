@@ -484,7 +484,7 @@ def test_a_rehearsal_calls_nobody_writes_nothing_and_prices_all(tmp_path: Path) 
         async with opened(echo, str(tmp_path / "j")) as (ask, fake):
             await ask("step", say("known"))
         before = contents(tmp_path)
-        async with rehearsal(desk(str(tmp_path / "j")), expected_answer_tokens=30) as ask:
+        async with rehearsal(desk(str(tmp_path / "j")), lambda request: 30) as ask:
             known = await ask("step", say("known"))
             assert (known.text, known.rehearsed) == ("re: known", False)
             new = await ask("step", say("one two three"))

@@ -6,7 +6,8 @@ import asyncio
 import heapq
 import os
 import random
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import fsspec
@@ -18,7 +19,7 @@ from tests.teacher.fake_teacher import Reply, completion, error, good, opened, s
 from ultralink.errors import TeacherUnavailable
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.limiter import Limiter
-from ultralink.teacher.pace import FLOOR, Bucket, Pace
+from ultralink.teacher.pace import FLOOR, PROBE, RAMP_TO, Bucket, Pace
 from ultralink.teacher.roster import Roster
 
 LOCAL = fsspec.filesystem("file")
@@ -28,12 +29,15 @@ LOCAL = fsspec.filesystem("file")
 
 @dataclass(frozen=True)
 class Server:
-    """Answers after ``latency_s``; a 429 at once, at random (``noise``) or over ``limit`` per second."""
+    """Answers after ``latency_s``; a 429 after ``refusal_s``, at random (``noise``), over ``limit`` per second,
+    and for all during ``outage`` (from, to)."""
 
     limit: float | None = None
     noise: float = 0.0
     latency_s: float = 0.2
     in_flight: int = 200
+    refusal_s: float = 0.012
+    outage: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Seen:
     limited: int = 0
     seconds: float = 0.0
     rate: float | None = None
+    answers: Counter[int] = field(default_factory=Counter)  # by second
+    refusals: Counter[int] = field(default_factory=Counter)
 
     @property
     def per_second(self) -> float:
@@ -53,7 +59,7 @@ class Seen:
 
 
 def simulate(server: Server, seconds: float, seed: int = 0) -> Seen:
-    """A client that always has more to ask, waits out a Retry-After of 1 s, and keeps to the pace."""
+    """A client that always has more to ask, and keeps to the pace."""
     draw, pace, seen = random.Random(seed), Pace(0.0), Seen()
     bucket = Bucket(server.limit, server.limit, 0.0) if server.limit else None
     events: list[tuple[float, int, str, object]] = [(0.0, 0, "go", None)]
@@ -68,8 +74,10 @@ def simulate(server: Server, seconds: float, seed: int = 0) -> Seen:
         now, _, what, ticket = heapq.heappop(events)
         if what == "ok":
             busy, seen.answered = busy - 1, seen.answered + 1
+            seen.answers[int(now)] += 1
         elif what == "429":
             busy, seen.limited = busy - 1, seen.limited + 1
+            seen.refusals[int(now)] += 1
             pace.limited(ticket, now)  # type: ignore[arg-type]
         while busy < server.in_flight:
             if (delay := pace.delay(now)) > 1e-9:
@@ -78,13 +86,13 @@ def simulate(server: Server, seconds: float, seed: int = 0) -> Seen:
                     push(wake, "go")
                 break
             sent, busy = pace.send(now), busy + 1
-            refused = draw.random() < server.noise
+            refused = draw.random() < server.noise or server.outage[0] <= now < server.outage[1]
             if bucket is not None and not refused:
                 refused = bucket.delay(1, now) > 0
                 if not refused:
                     bucket.take(1, now)
             push(
-                now + (0.012 if refused else server.latency_s * draw.uniform(0.9, 1.1)),
+                now + (server.refusal_s if refused else server.latency_s * draw.uniform(0.9, 1.1)),
                 "429" if refused else "ok",
                 sent,
             )
@@ -123,17 +131,94 @@ def test_no_429_no_limit() -> None:
     assert seen.per_second >= 930
 
 
-def test_an_outage_does_not_stop_the_pace_for_good() -> None:
-    pace, now = Pace(0.0), 0.0
-    for _ in range(2000):
+@pytest.mark.parametrize("lasts_s", [1, 3, 30])
+@pytest.mark.parametrize("refusal_s", [0.012, 0.2, 0.8])
+def test_full_speed_is_back_soon_after_an_outage(lasts_s: int, refusal_s: float) -> None:
+    over = 5 + lasts_s
+    server = Server(outage=(5, over), refusal_s=refusal_s, in_flight=100)
+    seen = simulate(server, over + 20)
+    assert seen.answers[4] >= 450  # of 500
+    assert min(seen.answers[second] for second in range(over + 6, over + 19)) >= 450
+    assert max((seen.refusals[second] for second in range(8, over)), default=0) <= 2  # it probes
+    assert seen.limited <= 300 + 2 * lasts_s
+
+
+def test_an_outage_at_the_start_is_overcome() -> None:
+    seen = simulate(Server(outage=(0, 30), in_flight=100), 60)
+    assert seen.limited <= 60
+    assert min(seen.answers[second] for second in range(42, 59)) >= 450  # of 500
+
+
+def test_a_limit_is_found_again_after_an_outage() -> None:
+    seen = simulate(Server(limit=100, outage=(30, 60)), 120)
+    assert sum(seen.answers[second] for second in range(65, 120)) >= 0.93 * 100 * 55
+    assert sum(seen.refusals[second] for second in range(60, 120)) <= 0.1 * 100 * 60
+
+
+def test_a_limit_whose_429s_come_late_is_not_taken_for_noise() -> None:
+    seen = simulate(Server(limit=100, refusal_s=0.2), 120)
+    assert seen.per_second >= 93
+    assert sum(seen.refusals[second] for second in range(60, 120)) <= 0.05 * 100 * 60
+
+
+def test_a_limit_that_sinks_far_below_the_pace_is_found_without_many_429s() -> None:
+    pace, now, open_until, sent = Pace(0.0), 0.0, 10.0, Counter[bool]()
+    bucket = Bucket(5, 5, 0.0)
+    while now < 130:
         now += max(pace.delay(now), 0.001)
-        pace.limited(pace.send(now), now + 0.001)
-    assert pace.rate is not None
-    assert pace.rate >= FLOOR
-    for _ in range(3000):
+        if pace.delay(now) > 0:
+            continue
+        ticket, refused = pace.send(now), now > open_until and bucket.delay(1, now) > 0
+        if refused:
+            pace.limited(ticket, now)
+        elif now > open_until:
+            bucket.take(1, now)
+        sent[refused] += now > open_until
+    assert sent[False] >= 0.9 * 5 * 120
+    assert sent[True] <= 300
+
+
+@pytest.mark.parametrize("seconds", [3, 30, 3000])
+def test_a_pause_probes_and_its_end_brings_back_half_the_rate_at_once(seconds: int) -> None:
+    pace, now = Pace(0.0), 0.0
+    while now < 5:
+        now += max(pace.delay(now), 1 / 400)
+        pace.send(now)
+    outage, sent = now, 0
+    while now < outage + seconds:
+        if (delay := pace.delay(now)) > 0:
+            now += min(delay, 1.0)
+            continue
+        pace.limited(pace.send(now), now)
+        now, sent = now + 0.01, sent + 1
+    assert FLOOR <= (pace.rate or 0) <= PROBE
+    assert sent <= 25 + PROBE * seconds
+    over = now
+    while pace.rate is not None and pace.rate < 190 and now < over + 10:
+        now += min(max(pace.delay(now), 1e-3), 1.0)
+        if pace.delay(now) <= 0:
+            pace.send(now)
+    assert now - over <= 3
+
+
+@pytest.mark.parametrize("refused", [0.8, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rate_never_falls_below_the_floor_and_comes_back(refused: float, seed: int) -> None:
+    pace, now, draw, lowest = Pace(0.0), 0.0, random.Random(seed), RAMP_TO
+    while now < 900:
+        now += max(pace.delay(now), 0.01)
+        if pace.delay(now) > 0:
+            continue
+        ticket = pace.send(now)
+        if draw.random() < refused:
+            pace.limited(ticket, now)
+        lowest = min(lowest, RAMP_TO if pace.rate is None else pace.rate)
+    assert FLOOR <= lowest <= PROBE
+    over = now
+    while pace.rate is not None and pace.rate < 50 and now < over + 300:
         now += max(pace.delay(now), 0.001)
         pace.send(now)
-    assert pace.rate is None or pace.rate > 50
+    assert pace.rate is None or pace.rate >= 50
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), max_size=50), st.floats(0.1, 100), st.floats(1, 50))

@@ -260,7 +260,7 @@ def test_a_dry_run_goes_through_the_whole_loop(tmp_path: Path) -> None:
     from tests.teacher.fake_teacher import desk
 
     async def main() -> None:
-        async with rehearsal(desk(str(tmp_path)), expected_answer_tokens=100) as ask:
+        async with rehearsal(desk(str(tmp_path)), lambda request: 100) as ask:
             outcomes = await collect(ask, range(50), program=three_asks)
             assert len(outcomes) == 50
             assert ask.tally.total.paid == 150

@@ -12,7 +12,7 @@ from tests.wikipedia.markup import FETCHED, page, rules, wikipedia
 
 from ultralink.recipe import Recipe, load_recipe
 from ultralink.wikipedia.article import Article, Page, TurnedAway
-from ultralink.wikipedia.clean import article_url, clean, normal, tidy
+from ultralink.wikipedia.clean import article_url, clean, normal
 from ultralink.wikipedia.dump import DumpWiki
 
 PROSE = "The old tea house stands by the river and is open every day of the year."
@@ -109,25 +109,6 @@ def test_lines_that_are_no_text(line: str) -> None:
 def test_lines_that_only_look_so() -> None:
     for line in ("Template: a model for copies.", "File: see under files.", "Template:Foo is what it shows."):
         assert kept(line) == line
-
-
-@pytest.mark.parametrize(
-    ("debris", "text"),
-    [
-        ("Tea () is", "Tea is"),
-        ("Tea (, ; ) is", "Tea is"),
-        ("Tea (; Chinese: 茶, ) is , hot .", "Tea (Chinese: 茶) is, hot."),
-        ("Tea ( (; ) ) is", "Tea is"),
-        ("茶（，；）是（，饮料、）。", "茶是（饮料）。"),
-        ("at ,, or , , the end,.", "at, or, the end."),
-        ("Le thé ; chaud : oui !", "Le thé ; chaud : oui !"),
-        ("f(x) = .5, 1,000 , and ...", "f(x) = .5, 1,000, and ..."),
-        (", also known as X", "also known as X"),
-        ("a  b\t c", "a b c"),
-    ],
-)
-def test_debris(debris: str, text: str) -> None:
-    assert tidy(debris) == text
 
 
 def test_formulas_of_extracts() -> None:

@@ -26,7 +26,7 @@ def shown(wikitext: str) -> str:
         ("[[Tea]] [[tea leaf|leaves]] [[Cup|cup]]s", "Tea leaves cups"),
         ("[[Tea|a ''hot'' [[inner]] drink]]", "a hot inner drink"),
         ("See [[:Category:Tea]] [[:fr:Thé|Thé]] [[wikt:tea|word]]", "See Category:Tea Thé word"),
-        ("[https://x.org/a?b=c the label] and [https://x.org] and [//x.org y]", "the label and  and y"),
+        ("[https://x.org/a?b=c the label] and [https://x.org] and [//x.org y]", "the label and and y"),
         ("see https://x.org/a now", "see https://x.org/a now"),
         ("5&nbsp;km &amp; &lt;b&gt; &#1090;&#x442; &nothing;", "5\u00a0km & <b> тт &nothing;"),
         ("[[OS&nbsp;X]]", "OS\u00a0X"),
@@ -43,7 +43,7 @@ def shown(wikitext: str) -> str:
         ("one<ref>never closed\ntwo<ref>x</ref> three", "one\ntwo three"),
         ("a<gallery>\nFile:x.jpg|[[y]]\n</gallery>b", "ab"),
         ("[[File:a.jpg|thumb|left|a [[b|c]] and [[File:d.jpg]] e]]Text", "Text"),
-        ("[[Image:a.jpg|thumb|a\nbreak]]Text [[fichier: a.jpg]][[ Файл :b]]", "Text "),
+        ("[[Image:a.jpg|thumb|a\nbreak]]Text [[fichier: a.jpg]][[ Файл :b]]", "Text"),
         ("[[Category:Tea]]\nText[[Категория:Чай|*]]\n[[fr:Thé]]\n[[zh-min-nan:Tê]]", "Text"),
         ("a<!-- {{x -->b <!-- never closed", "ab "),
         ("a\n<!-- alone -->\nb", "a\nb"),
@@ -61,7 +61,7 @@ def shown(wikitext: str) -> str:
         # kept apart from the parser
         ("<nowiki>[[x]] {{y}} &lt; ''z''</nowiki><nowiki/>", "[[x]] {{y}} < ''z''"),
         ("<math>\\frac{{a}}{b} < {{c}}</math>.", "$\\frac{{a}}{b} < {{c}}$."),
-        ("<math display=block>\na\n+ b\n</math> <math></math> <chem>H2O</chem>", "$a + b$  H2O"),
+        ("<math display=block>\na\n+ b\n</math> <math></math> <chem>H2O</chem>", "$a + b$ H2O"),
         # Chinese variants
         ("-{zh-hans:计算机; zh-hant:電腦;}- -{zh-tw:臺; zh-cn:台}-", "计算机 台"),
         (

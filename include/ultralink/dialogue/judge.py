@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,16 +11,13 @@ from pydantic import BaseModel, ConfigDict
 from ultralink.dialogue.door import Ask, Said
 from ultralink.errors import AnswerInvalid, ContextOverflow
 from ultralink.prompts import PromptBook, Step, Turn, defuse
+from ultralink.quotation import normalised, trimmed
 from ultralink.recipe import Recipe
 from ultralink.tokens import count_tokens
 from ultralink.wikipedia.article import Passage
 
 GATE = "judge"
 QUOTE_TOKENS = 8  # a shorter quotation proves nothing: about six words, or six Chinese characters
-
-_QUOTATION_MARKS = re.compile(r"[\"'`´“”„‟‘’‚‛«»‹›「」『』《》〈〉＂＇]")
-_DASHES = re.compile(r"[-‐‑‒–—―−]")
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]")
 
 
 class AnswerVerdict(BaseModel):
@@ -105,7 +100,7 @@ def judgement(verdicts: Sequence[AnswerVerdict], passage: Passage) -> Judgement:
 
     Reason codes: ``ungrounded`` before ``quote_not_in_passage``.
     """
-    shown = _normalised(defuse(passage.text))
+    shown = normalised(defuse(passage.text))
     faults = [
         "ungrounded" if not verdict.supported else "quote_not_in_passage"
         for verdict in verdicts
@@ -117,12 +112,5 @@ def judgement(verdicts: Sequence[AnswerVerdict], passage: Passage) -> Judgement:
 
 def is_quoted(quote: str, normalised_passage: str) -> bool:
     """Whether ``quote`` is long enough to prove something and, but for marks and spaces, in the passage."""
-    sought = _normalised(quote).strip(" .…。")
+    sought = trimmed(quote)
     return count_tokens(sought) >= QUOTE_TOKENS and sought in normalised_passage
-
-
-def _normalised(text: str) -> str:
-    """NFKC and casefolded; quotation marks gone, dashes alike, runs of space as one blank."""
-    # Marks first: NFKC takes an acute accent that stands alone apart into a blank and a combining accent.
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _QUOTATION_MARKS.sub("", text))).casefold()
-    return " ".join(_DASHES.sub("-", text).split())

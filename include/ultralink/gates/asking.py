@@ -6,10 +6,11 @@ import re
 
 from ultralink.gates.finding import Finding, Gate
 from ultralink.gates.turn import Turn, clip
+from ultralink.gates.wording import QUESTION_REACH
 
 _MARKS = re.compile(r"[?？؟][?？؟!！‽]*")
 _ITEM = re.compile(
-    r"^\s*(?:\d{1,2}[.)、．]|[(（]?(?:\d{1,2}|[a-dа-г])[)）]|[-*•]\s|[①-⑨])", re.MULTILINE | re.IGNORECASE
+    r"^[^\S\n]*(?:\d{1,2}[.)、．]|[(（]?(?:\d{1,2}|[a-dа-г])[)）]|[-*•]\s|[①-⑨])", re.MULTILINE | re.IGNORECASE
 )
 _INLINE_ITEMS = re.compile(
     r"[(（]?\b[1aа][)）.、．]\s?.+?[\s;,；，(（][2bб][)）.、．]\s?\S|①.+②|第一[，、,].+第二[，、,]",
@@ -24,7 +25,7 @@ def several_questions(question: Turn) -> list[Finding]:
     marks = max(len(_MARKS.findall(said)), said.count("¿"))
     if marks > 1:
         return [Finding(Gate.SEVERAL_QUESTIONS, "question_marks", f"{marks} ?")]
-    if len(_ITEM.findall(question.prose)) > 1 or _INLINE_ITEMS.search(question.flat):
+    if len(_ITEM.findall(question.prose)) > 1 or _INLINE_ITEMS.search(question.flat[:QUESTION_REACH]):
         return [Finding(Gate.SEVERAL_QUESTIONS, "list", clip(question.flat))]
     return []
 

@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from ultralink.command import run
-from ultralink.local.demo import Demo
+from ultralink.local.demo import Following, show
 from ultralink.local.processes import refuse_if_running, start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings, Secrets, free_port
@@ -23,14 +23,15 @@ _OFFLINE = (
 
 
 def demo(language: str, date: str | None, console: Console) -> None:
-    """Start Airflow, run one night, show it, stop what was started."""
+    """Start Airflow, make the English pool, run one night, show it, stop what was started."""
     recipe = load_recipe(language)
     settings = LocalSettings.from_environment(port=free_port(), scheduled=False)
     refuse_if_running(settings.home)
     with Stopping(settings, console):
         api = _started(settings, console)
-        night = Demo(api, settings, console, language, date or str(recipe.start_date))
-        night.show(night.run())
+        date = date or str(recipe.start_date)
+        Following(api, settings, console, "ultralink_english_pool", date).run()
+        show(settings, console, language, date, Following(api, settings, console, f"ultralink_{language}", date).run())
 
 
 def up(console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The demo: one night of one language on a real Airflow, followed to its end and shown."""
+"""The demo: the pool and one night of one language on a real Airflow, followed to their end and shown."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from ultralink.local.processes import LocalError
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings
 from ultralink.schemas import SAMPLES, SampleRow
+from ultralink.stages.edition import PoolStatistics, complete_editions, read_pool_statistics
 from ultralink.stages.statistics import Statistics, read_statistics
 from ultralink.store import Store
 
 _POLL_S = 1.0
 _REGISTER_TIMEOUT_S = 90
 _LOG_LINES = 12
+_IN_ORDER = (
+    "read", "distinct", "screen",
+    "select", "extract", "calibrate", "generate", "choose", "chat", "math", "code", "publish",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Demo:
-    """One language and date on a running Airflow."""
+class Following:
+    """A Dag of a running Airflow, run for one partition date and followed to its end."""
 
     api: AirflowApi
     settings: LocalSettings
     console: Console
-    language: str
+    dag_id: str
     date: str
 
-    @property
-    def dag_id(self) -> str:
-        return f"ultralink_{self.language}"
-
     def run(self) -> str:
-        """Trigger the night, wait for it with progress, return the run's id. Raises LocalError if it fails."""
+        """Trigger the Dag, wait for it with progress, return the run's id. Raises LocalError if it fails."""
         self._wait_for_dag()
         self.api.pause(self.dag_id, paused=False)
         try:
@@ -55,18 +56,6 @@ class Demo:
         if state != "success":
             raise LocalError(self._failure(run_id))
         return run_id
-
-    def show(self, run_id: str) -> None:
-        """Print the night's figures, one dialogue, and where the Parquet files are."""
-        store = Store.at(self.settings.store)
-        statistics = read_statistics(store, self.language, self.date)
-        if statistics is None:
-            raise LocalError("The run ended well, but published nothing: see the log of its publish task.")
-        self.console.print(_table(statistics, _paid(statistics, run_id)))
-        _print_dialogue(self.console, store, statistics)
-        self.console.print("\n[bold]Parquet files[/]")
-        for stage, path in statistics.outputs.items():
-            self.console.print(f"  {stage:<18}{path}", soft_wrap=True, highlight=False)
 
     def _wait_for_dag(self) -> None:
         deadline = time.monotonic() + _REGISTER_TIMEOUT_S
@@ -93,7 +82,7 @@ class Demo:
         states: dict[str, Counter[str]] = {}
         for task in self.api.tasks(self.dag_id, run_id):
             states.setdefault(task.task_id.rpartition(".")[2], Counter())[task.state] += 1
-        order = [name for name in ("select", "extract", "calibrate", "generate", "publish") if name in states]
+        order = [name for name in _IN_ORDER if name in states]
         return "   ".join(f"{name} {_summary(states[name])}" for name in order)
 
     def _failure(self, run_id: str) -> str:
@@ -106,6 +95,22 @@ class Demo:
         log = next(iter(sorted(logs)), None)
         tail = "" if log is None else f"\nIts log, {log}, ends with:\n{_tail(log)}"
         return f"{len(failed)} tasks failed, first {first.task_id}[{first.map_index}].{tail}"
+
+
+def show(settings: LocalSettings, console: Console, language: str, date: str, run_id: str) -> None:
+    """Print the night's figures, a sample of each subset, and where the Parquet files are."""
+    store = Store.at(settings.store)
+    pool = complete_editions(store)
+    statistics = read_statistics(store, language, date)
+    if statistics is None:
+        raise LocalError("The run ended well, but published nothing: see the log of its publish task.")
+    if edition := read_pool_statistics(store, pool[-1]) if pool else None:
+        console.print(_pool_table(edition))
+    console.print(_table(statistics, _paid(statistics, run_id)))
+    _print_samples(console, store, statistics)
+    console.print("\n[bold]Parquet files[/]")
+    for stage, path in statistics.outputs.items():
+        console.print(f"  {stage:<18}{path}", soft_wrap=True, highlight=False)
 
 
 def _summary(states: Counter[str]) -> str:
@@ -142,6 +147,18 @@ def _paid(statistics: Statistics, run_id: str) -> Paid:
     return Paid(int(mine["paid"].sum()), float(mine["cost_usd"].sum()))
 
 
+def _pool_table(edition: PoolStatistics) -> Table:
+    table = Table(title=f"English pool · {edition.date}", show_header=False, title_justify="left")
+    table.add_column("what", style="bold")
+    table.add_column("figure", justify="right")
+    for kind, rows in edition.rows.items():
+        table.add_row(kind.value, f"{rows:,} rows, {edition.clusters[kind]:,} clusters")
+    table.add_section()
+    for reason, count in edition.rejects.items():
+        table.add_row(f"  reject: {reason}", f"{count:,}", style="dim")
+    return table
+
+
 def _table(statistics: Statistics, paid: Paid) -> Table:
     offline = any("not an LLM" in model for model in statistics.models)
     table = Table(title=f"{statistics.language} · {statistics.date}", show_header=False, title_justify="left")
@@ -149,11 +166,11 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
     table.add_column("figure", justify="right")
     table.add_row("articles", f"{statistics.articles:,}")
     table.add_row("passages", f"{statistics.passages:,}")
-    table.add_row("dialogues", f"{statistics.dialogues:,}")
-    table.add_row("turns", f"{statistics.turns:,}")
-    table.add_section()
-    for reason, count in statistics.rejects.items():
-        table.add_row(f"reject: {reason}", f"{count:,}")
+    for name, subset in statistics.subsets.items():
+        table.add_section()
+        table.add_row(name, f"[bold]{subset.samples:,}[/] samples, {subset.turns:,} turns")
+        for reason, count in subset.rejects.items():
+            table.add_row(f"  reject: {reason}", f"{count:,}", style="dim")
     table.add_section()
     table.add_row("teacher", ", ".join(statistics.models))
     table.add_row("calls", f"{statistics.calls:,}")
@@ -166,19 +183,30 @@ def _table(statistics: Statistics, paid: Paid) -> Table:
     return table
 
 
-def _print_dialogue(console: Console, store: Store, statistics: Statistics) -> None:
-    row = next(store.part(SAMPLES, statistics.language, statistics.date).rows(), None)
-    if row is None:
-        return
-    sample = cast(SampleRow, row)
+def _print_samples(console: Console, store: Store, statistics: Statistics) -> None:
+    """The first sample of each subset."""
+    shown: set[str] = set()
+    for row in store.part(SAMPLES, statistics.language, statistics.date).rows():
+        sample = cast(SampleRow, row)
+        if sample["subset"] not in shown:
+            shown.add(sample["subset"])
+            _print_sample(console, sample)
+
+
+def _print_sample(console: Console, sample: SampleRow) -> None:
     source, teacher = sample["source"], sample["teacher"]
+    origin = (
+        f"from «{escape(source['title'] or '')}», revision {source['revision_id']}"
+        if source["kind"] == "wikipedia"
+        else f"from English row {source['row_id']}"
+    )
     console.print(
-        f"\n[bold]{sample['id']}[/]  from «{escape(source['title'])}», revision {source['revision_id']}, "
-        f"{source['licence']}\n[dim]{escape(source['url'])}[/]",
+        f"\n[bold]{sample['id']}[/]  {origin}, {source['licence']}\n[dim]{escape(source['url'])}[/]",
         highlight=False,
         soft_wrap=True,
     )
+    answering = teacher["model"] if teacher else "answer"
     for message in sample["messages"]:
-        speaker, style = ("question", "bold cyan") if message["role"] == "user" else (teacher["model"], "bold green")
+        speaker, style = ("question", "bold cyan") if message["role"] == "user" else (answering, "bold green")
         console.print(f"[{style}]{escape(speaker)}[/]", highlight=False)
         console.print(Padding(Text(message["content"], overflow="fold"), (0, 0, 1, 2)))

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ultralink.offline_teacher import MODEL, SERVED
 from ultralink.offline_teacher.faults import Faults
+from ultralink.offline_teacher.misdeeds import Misdeed, Misdeeds
 from ultralink.offline_teacher.reading import PromptShelf
 from ultralink.offline_teacher.server import Server
 from ultralink.prompts import PROMPTS
@@ -43,7 +44,8 @@ def main() -> None:
         MODEL,
         ", ".join(shelf.languages),
     )
-    application = Server(shelf, faults, options.key).application()
+    misdeeds = Misdeeds(dict(options.misdeed), options.seed)
+    application = Server(shelf, faults, options.key, misdeeds).application()
     if options.port_file:
         application.on_startup.append(lambda _: _tell(options.port_file, port))
     web.run_app(
@@ -64,6 +66,14 @@ async def _tell(file: Path, port: int) -> None:
     aside.replace(file)
 
 
+def _misdeed(text: str) -> tuple[Misdeed, float]:
+    name, _, written = text.partition("=")
+    share = float(written)
+    if not 0 <= share <= 1:
+        raise ValueError(share)
+    return Misdeed(name), share
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ultralink.offline_teacher", description=f"{SERVED}, on 127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
@@ -78,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument("--p-truncated", type=float, default=0.0, help="half of the body, then the end")
     faults.add_argument("--hang", type=float, default=0.0, help="no answer for an hour")
     faults.add_argument("--malformed", type=float, default=0.0, help="half of the answer behind a brace")
+    misdeeds = parser.add_argument_group("misdeeds of the translator, for tests")
+    misdeeds.add_argument(
+        "--misdeed",
+        type=_misdeed,
+        action="append",
+        default=[],
+        metavar="NAME=SHARE",
+        help=f"share of the translations that are spoilt so; repeatable; {', '.join(Misdeed)}",
+    )
     return parser
 
 

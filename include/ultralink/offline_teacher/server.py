@@ -12,20 +12,21 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ultralink.dialogue.judge import Verdicts
-from ultralink.errors import PromptError
+from ultralink.errors import PromptError, RecipeError
 from ultralink.offline_teacher import MODEL, SERVED
+from ultralink.offline_teacher.answering import say, schema_of
 from ultralink.offline_teacher.faults import Fault, Faults
-from ultralink.offline_teacher.mischief import Said, say
-from ultralink.offline_teacher.reading import NotOurs, PromptShelf, Task, digest
-from ultralink.prompts import Step
+from ultralink.offline_teacher.mischief import Said
+from ultralink.offline_teacher.misdeeds import Misdeeds
+from ultralink.offline_teacher.prefixes import Prefixes, prompt_tokens
+from ultralink.offline_teacher.reading import AnyTask, NotOurs, PromptShelf, digest
 from ultralink.teacher.request import Message
 from ultralink.tokens import count_tokens
 
 CONTEXT_TOKENS = 32_768  # as include/models.yaml says
 HANG_S = 3600.0
 RETRY_AFTER_S = "1"
-MESSAGE_TOKENS = 4  # what OpenAI counts per message beside its content
+NO_MISDEEDS = Misdeeds()
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +107,14 @@ class Stats:
 
 
 class Server:
-    """One offline teacher with its shelf of prompt books, its faults and its counts."""
+    """One offline teacher with its shelf of prompt books, its faults, its misdeeds and its counts."""
 
-    def __init__(self, shelf: PromptShelf, faults: Faults, key: str | None) -> None:
+    def __init__(self, shelf: PromptShelf, faults: Faults, key: str | None, misdeeds: Misdeeds = NO_MISDEEDS) -> None:
         self._shelf = shelf
         self._faults = faults
         self._key = key
+        self._misdeeds = misdeeds
+        self._prefixes = Prefixes()
         self._stats = Stats()
 
     def application(self) -> web.Application:
@@ -141,8 +144,8 @@ class Server:
         self._admit(request)
         asked = _parsed(body)
         task = self._understood(asked)
-        prompt = sum(count_tokens(message.content) + MESSAGE_TOKENS for message in asked.messages)
-        if prompt + (asked.limit or 0) > CONTEXT_TOKENS:
+        prompt = prompt_tokens(asked.messages)
+        if len(prompt) + (asked.limit or 0) > CONTEXT_TOKENS:
             raise Refusal(400, "context_length_exceeded", f"more than the context of {CONTEXT_TOKENS}")
         unique = digest(body.decode())
         fault, latency = self._faults.draw(unique, self._stats.seen[unique])
@@ -157,12 +160,13 @@ class Server:
                 return Refusal(500, "server_error", "broken (by --p500)", "server_error").response()
             case Fault.HANGING:
                 await asyncio.sleep(HANG_S)
+        said = self._said(task)
         self._stats.paid[unique] += 1
         self._stats.steps[f"{task.language} {task.step}"] += 1
-        said = say(task)
         if fault is Fault.MALFORMED:
             said = Said("{" + said.text[: len(said.text) // 2])
-        completion = _completion(unique, _limited(said, asked.limit), prompt)
+        cached = self._prefixes.cached(prompt)
+        completion = _completion(unique, _limited(said, asked.limit), len(prompt), cached)
         if fault is Fault.TRUNCATED:
             return await _half(request, json.dumps(completion).encode())
         return web.json_response(completion)
@@ -172,7 +176,7 @@ class Server:
         if scheme != "Bearer" or not key.strip() or (self._key is not None and key != self._key):
             raise Refusal(401, "invalid_api_key", "no API key, or a wrong one")
 
-    def _understood(self, asked: _Asked) -> Task:
+    def _understood(self, asked: _Asked) -> AnyTask:
         if asked.model != MODEL:
             raise Refusal(404, "model_not_found", f"the model here is {MODEL!r}, not {asked.model[:80]!r}")
         if asked.stream:
@@ -182,9 +186,15 @@ class Server:
         except (NotOurs, PromptError) as problem:
             raise Refusal(400, "unknown_prompt", str(problem)) from problem
         wanted = asked.response_format.json_schema if asked.response_format else None
-        if wanted is not None and (task.step is not Step.JUDGE or not _is_verdicts(wanted.definition)):
+        if wanted is not None and not _fits(wanted.definition, schema_of(task)):
             raise Refusal(400, "unknown_schema", f"{task.step} is not answered by {wanted.name[:80]!r}")
         return task
+
+    def _said(self, task: AnyTask) -> Said:
+        try:
+            return say(task, self._misdeeds)
+        except (PromptError, RecipeError) as problem:  # a file that it answers from is broken
+            raise Refusal(400, "broken_file", str(problem)) from problem
 
     async def _models(self, request: web.Request) -> web.Response:
         try:
@@ -211,9 +221,9 @@ def _parsed(body: bytes) -> _Asked:
         raise Refusal(400, "invalid_request", f"{where or 'body'}: {first['msg']}") from problem
 
 
-def _is_verdicts(schema: dict[str, object]) -> bool:
+def _fits(schema: dict[str, object], model: type[BaseModel] | None) -> bool:
     properties = schema.get("properties")
-    return isinstance(properties, dict) and properties.keys() == Verdicts.model_fields.keys()
+    return model is not None and isinstance(properties, dict) and properties.keys() == model.model_fields.keys()
 
 
 def _limited(said: Said, limit: int | None) -> Said:
@@ -224,7 +234,7 @@ def _limited(said: Said, limit: int | None) -> Said:
     return Said(said.text[: len(said.text) * limit // tokens].rstrip(), "length")
 
 
-def _completion(unique: str, said: Said, prompt: int) -> dict[str, object]:
+def _completion(unique: str, said: Said, prompt: int, cached: int) -> dict[str, object]:
     tokens = count_tokens(said.text)
     return {
         "id": f"chatcmpl-{unique[:24]}",
@@ -243,7 +253,7 @@ def _completion(unique: str, said: Said, prompt: int) -> dict[str, object]:
             "prompt_tokens": prompt,
             "completion_tokens": tokens,
             "total_tokens": prompt + tokens,
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": cached},
         },
     }
 

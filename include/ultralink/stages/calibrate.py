@@ -13,7 +13,6 @@ from ultralink.stages.night import Built, Night
 from ultralink.stages.rehearsal import CALIBRATION, rehearsed
 from ultralink.store import fingerprint
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.budget import Budget
 from ultralink.teacher.desk import Desk, rehearsal, teacher
 from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.live import Origin
@@ -103,7 +102,8 @@ async def _measured(night: Night, labelled: LabelledSet, ask: Ask) -> Agreement:
 
 
 async def _rehearse(night: Night, labelled: LabelledSet, judge: Style) -> Built:
-    async with rehearsal(_desk(night, judge), night.recipe.teacher.expected_answer_tokens) as ask:
+    expected = night.recipe.teacher.expected_answer_tokens
+    async with rehearsal(_desk(night, judge), lambda request: expected) as ask:
         await _measured(night, labelled, ask)
         about = f"{len(labelled.items)} labelled items with {judge.model}"
         return rehearsed(night, CALIBRATION, about, ask.tally.total)
@@ -124,6 +124,6 @@ def _desk(night: Night, judge: Style) -> Desk:
         origin=Origin(night.run_id, FIRST_SHARD),
         cards=load_models(),
         style=judge,
-        budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(night.shards),
+        budget=night.dialogue_budget,
         roster_folder=store.folder("roster"),
     )

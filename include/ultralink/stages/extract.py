@@ -49,7 +49,7 @@ def extract(night: Night, shard: int) -> Built:
         targets[0].writer(made_by) as passage_part,
         targets[1].writer(made_by) as article_part,
         targets[2].writer(made_by) as reject_part,
-        open_source(recipe) as source,
+        open_source(recipe, night.store) as source,
     ):
         moved_on = _MovedOn(night, chosen)
         for page in source.pages(chosen):

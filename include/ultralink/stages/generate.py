@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -13,16 +12,16 @@ from ultralink.dialogue.converse import converse
 from ultralink.dialogue.outcome import Outcome as Conversation
 from ultralink.dialogue.outcome import TurnedDown
 from ultralink.dialogue.rows import PassageRow, dialogue_row, passage_of, turned_down_row
-from ultralink.errors import PartMissing, TeacherUnavailable, UltraLinkError
+from ultralink.errors import PartMissing
 from ultralink.prompts import Step
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
 from ultralink.stages.calibrate import judge_may_reject
 from ultralink.stages.casting import Casting, casting
+from ultralink.stages.failures import Failures
 from ultralink.stages.night import Built, Night
 from ultralink.stages.rehearsal import rehearsed, shard_name
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.budget import Budget
 from ultralink.teacher.desk import Desk, rehearsal, teacher
 from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.live import Origin
@@ -31,9 +30,6 @@ from ultralink.teacher.program import Outcome, Progress, run_rows
 from ultralink.teacher.request import Sampling
 from ultralink.wikipedia.article import Passage
 
-log = logging.getLogger(__name__)
-
-_SHOWN_FAILURES = 10
 _QUESTIONS = [step for step in Step if step.startswith("question")]
 _WRITING = {"temperature", "top_p", "question_max_tokens", "answer_max_tokens", "context_tokens"}
 
@@ -58,12 +54,12 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
     paths = (dialogues.path, rejects.path)
     if kept := night.up_to_date(dialogues, made_by, night.parts(PASSAGES)):
         return Built(paths, f"Nothing to do: {kept.rows} dialogues are up to date")
-    failures = _Failures(stamp.rows, night.recipe.teacher.tolerated_failures)
+    failures = Failures(stamp.rows, night.recipe.teacher.tolerated_failures)
     async with teacher(work.desk(), endpoint) as ask:
         with dialogues.writer(made_by) as kept_rows, rejects.writer(made_by) as rejected_rows:
             async with aclosing(work.outcomes(ask, stamp.rows)) as outcomes:
                 async for outcome in outcomes:
-                    conversation = outcome.result or failures.conversation(outcome)
+                    conversation = outcome.result or _unanswered(outcome, failures)
                     if conversation.dialogue is not None:
                         prompts = night.book.fingerprint()
                         row = dialogue_row(conversation.dialogue, night.recipe, chosen.writer, prompts, made_by)
@@ -77,6 +73,12 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
         f"{stamp.rows} passages: {kept_rows.count} dialogues, {rejected_rows.count} rejects; {total.paid} calls paid, "
         f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens, ${total.cost_usd:.4f}",
     )
+
+
+def _unanswered(outcome: Outcome[Passage, Conversation], failures: Failures) -> Conversation:
+    """A row that came to no end as one that was turned down."""
+    reason = type(failures.count(outcome.row.id, outcome.error)).__name__
+    return Conversation(None, (TurnedDown(outcome.row, "teacher", reason, 1, (), None),))
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class _Work:
                 **dict.fromkeys(_QUESTIONS, self._style(recipe.teacher.question_max_tokens)),
                 Step.JUDGE: self.cast.judge,
             },
-            budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.night.shards),
+            budget=self.night.dialogue_budget,
             roster_folder=store.folder("roster"),
         )
 
@@ -136,7 +138,8 @@ class _Work:
 
     async def rehearse(self, rows: int) -> Built:
         """Count and price every ask of the shard; nobody is called."""
-        async with rehearsal(self.desk(), self.night.recipe.teacher.expected_answer_tokens) as ask:
+        expected = self.night.recipe.teacher.expected_answer_tokens
+        async with rehearsal(self.desk(), lambda request: expected) as ask:
             async with aclosing(self.outcomes(ask, rows)) as outcomes:
                 async for _ in outcomes:
                     pass
@@ -149,39 +152,3 @@ class _Work:
 
     def _rows(self) -> Iterator[Passage]:
         return (passage_of(cast(PassageRow, row)) for row in self.passages.rows())
-
-
-class _Failures:
-    """Rows that came to no end: each a reject, unless they are too many."""
-
-    def __init__(self, rows: int, tolerated: float) -> None:
-        self._rows = rows
-        self._tolerated = tolerated
-        self._failed = 0
-        self._unanswered: list[UltraLinkError] = []
-        self._last: UltraLinkError | None = None
-
-    def conversation(self, outcome: Outcome[Passage, Conversation]) -> Conversation:
-        """The failed row as one that was turned down."""
-        error = outcome.error
-        if error is None:
-            raise AssertionError("an outcome has a result or an error")
-        self._failed += 1
-        self._last = error
-        if isinstance(error, TeacherUnavailable):
-            self._unanswered.append(error)
-        if self._failed <= _SHOWN_FAILURES:
-            log.warning("Passage %s: %s", outcome.row.id, error)
-        reason = type(error).__name__
-        return Conversation(None, (TurnedDown(outcome.row, "teacher", reason, 1, (), None),))
-
-    def check(self) -> None:
-        """Raise where too many rows were left unanswered, or no row came to an end at all."""
-        unanswered = len(self._unanswered)
-        if unanswered > self._tolerated * self._rows:
-            raise TeacherUnavailable(
-                f"{unanswered} of {self._rows} rows stayed unanswered; the rest is in the journal. "
-                f"Last: {self._unanswered[-1]}"
-            )
-        if self._last is not None and self._failed == self._rows:
-            raise self._last

@@ -1,38 +1,32 @@
-"""A night: one run of one language's pipeline over one partition, and when a part of it is up to date."""
+"""A night: one run of one language's pipeline over one partition."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ultralink.errors import RecipeError
+from ultralink.pool.row import Kind
 from ultralink.prompts import PromptBook
 from ultralink.recipe import Recipe
-from ultralink.schemas import Stage
-from ultralink.store import Part, Stamp, Store
+from ultralink.stages.partition import Built, Partition
+from ultralink.teacher.budget import Budget
 
-REHEARSALS = "rehearsals"  # the folder of all that dry runs write
+__all__ = ["Built", "Night"]
 
 
-@dataclass(frozen=True)
-class Night:
-    """What all stages of a run share. ``attempt`` counts Airflow's tries of the task at hand, from 1."""
+@dataclass(frozen=True, kw_only=True)
+class Night(Partition):
+    """What the trigger form and the recipe say of one language's night; ``rows`` are English rows by kind."""
 
     recipe: Recipe
     book: PromptBook
-    store: Store
-    date: str
-    run_id: str
     articles: int
-    shards: int
     model: str
-    dry_run: bool = False
-    rebuild: bool = False
-    attempt: int = 1
+    rows: Mapping[Kind, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _is_date(self.date):
-            raise RecipeError(f"partition {self.date!r}: must be a date such as 2026-11-23")
+        super().__post_init__()
         if not 1 <= self.shards <= self.recipe.shards:
             raise RecipeError(
                 f"shards {self.shards}: the recipe of {self.recipe.language!r} allows 1 to {self.recipe.shards}"
@@ -44,54 +38,24 @@ class Night:
 
     @property
     def journal_folder(self) -> str:
-        """Where the teacher's answers of this partition are kept, whichever run or shard paid for them."""
         return self.store.folder("journal", self.language, self.date)
 
-    def part(self, stage: Stage, shard: int = 0) -> Part:
-        """The part of ``stage`` in this night's partition; a dry run has a partition of its own, aside."""
-        store = self.store.below(REHEARSALS) if self.dry_run else self.store
-        return store.part(stage, self.language, self.date, shard)
+    @property
+    def translated_shards(self) -> int:
+        """Shards of each kind of English rows."""
+        return min(self.shards, self.recipe.agnostic.shards)
 
-    def parts(self, stage: Stage) -> list[Part]:
-        """The parts of ``stage`` of all shards of this night."""
-        return [self.part(stage, shard) for shard in range(self.shards)]
+    @property
+    def dialogue_budget(self) -> Budget:
+        """What one shard of the dialogues may spend."""
+        english = self.recipe.budget.english if self.recipe.translation else 0.0
+        return self._budget.share(self.shards, of=1 - english)
 
-    def up_to_date(self, part: Part, made_by: str, upstream: list[Part]) -> Stamp | None:
-        """The part's stamp if there is nothing to do.
+    @property
+    def english_budget(self) -> Budget:
+        """What one shard of one kind of English rows may spend."""
+        return self._budget.share(len(Kind) * self.translated_shards, of=self.recipe.budget.english)
 
-        The same fingerprint means nothing to do, with two exceptions: a run with ``rebuild``, and a task that
-        a person cleared by itself. The latter is a second attempt that finds its own part in place while
-        no part upstream is newer; a task that was cleared as downstream of another relies on fingerprints.
-        """
-        if self.rebuild:
-            return None
-        stamp = part.stamp()
-        if stamp is None or stamp.fingerprint != made_by:
-            return None
-        if self.attempt > 1:
-            written = part.modified()
-            if not any(_is_newer(other, written) for other in upstream):
-                return None
-        return stamp
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _is_newer(part: Part, written: datetime) -> bool:
-    try:
-        return part.modified() > written
-    except FileNotFoundError:  # of a shard whose turn is yet to come
-        return False
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a stage did: the paths it wrote or kept, and one line for the log."""
-
-    outputs: tuple[str, ...]
-    line: str
+    @property
+    def _budget(self) -> Budget:
+        return Budget(self.recipe.budget.usd, self.recipe.budget.tokens)

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
-from ultralink.errors import PartMissing
+from ultralink.errors import NothingNew, PartMissing
+from ultralink.pool.row import Kind
+from ultralink.pool.rows import LANGUAGE
 from ultralink.schemas import (
     ARTICLE_REJECTS,
     ARTICLES,
+    CHOICE,
     DIALOGUE_REJECTS,
     DIALOGUES,
     LEDGER,
     PASSAGES,
     REJECTS,
     SAMPLES,
+    SELECTION,
+    TRANSLATION_REJECTS,
+    TRANSLATIONS,
     SampleRow,
-    Stage,
 )
-from ultralink.stages.night import Built, Night
-from ultralink.stages.statistics import Statistics, read_statistics, statistics_path
-from ultralink.store import Row, Stamp, fingerprint
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
+from ultralink.stages.statistics import Statistics, Subset, read_statistics, statistics_path
+from ultralink.store import Part, Row, Stamp, fingerprint
 from ultralink.teacher.compaction import merge
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.models import load_models
+from ultralink.teacher.record import Record
 from ultralink.teacher.storage import storage
 
-_GATHERED = (DIALOGUES, DIALOGUE_REJECTS, ARTICLE_REJECTS, ARTICLES, PASSAGES)
+_CHAT_SPECIFIC = "chat_specific"
 
 
 @dataclass(frozen=True)
@@ -43,57 +50,103 @@ class Published:
 def publish(night: Night) -> Published:
     """Write the partition's SAMPLES, REJECTS and LEDGER parts and its statistics; samples come last.
 
-    Then the journal's segments of dead writers are merged. Raises PartMissing where a shard is not there.
+    Each half of a night may have had nothing to do: then it has no selection, or no choice, and is left out.
+    Raises PartMissing where a shard lacks, NothingNew where neither half did anything.
     """
-    stamps = {stage: [_stamp(night, stage, shard) for shard in range(night.shards)] for stage in _GATHERED}
+    gathered = _Gathered.of(night)
     made_by = fingerprint(
         [stage.version for stage in (SAMPLES, REJECTS, LEDGER)],
-        [[stamp.digest for stamp in stamps[stage]] for stage in _GATHERED],
+        [[stamp.digest for stamp in stamps] for stamps in gathered.stamps()],
     )
     samples = night.part(SAMPLES)
     known = read_statistics(night.store, night.language, night.date)
-    upstream = [part for stage in _GATHERED for part in night.parts(stage)]
-    if known is not None and night.up_to_date(samples, made_by, upstream):
-        line = f"Nothing to do: {known.dialogues} samples are up to date"
+    if known is not None and night.up_to_date(samples, made_by, gathered.parts()):
+        line = f"Nothing to do: {known.samples} samples are up to date"
         return Published(Built(tuple(known.outputs.values()), line), known)
-    statistics = _write(night, made_by, {stage: sum(stamp.rows for stamp in stamps[stage]) for stage in _GATHERED})
+    statistics = _write(night, made_by, gathered)
     _compact(night)
-    line = (
-        f"{statistics.dialogues} samples with {statistics.turns} turns, {sum(statistics.rejects.values())} rejects, "
-        f"{statistics.calls} calls, cost {statistics.cost_usd}"
-    )
+    counts = ", ".join(f"{subset.samples} {name}" for name, subset in statistics.subsets.items())
+    line = f"{counts}; {statistics.rejects} rejects, {statistics.calls} calls, cost {statistics.cost_usd}"
     return Published(Built(tuple(statistics.outputs.values()), line), statistics)
 
 
-def _stamp(night: Night, stage: Stage, shard: int) -> Stamp:
-    part = night.part(stage, shard)
+@dataclass(frozen=True)
+class _Gathered:
+    """The parts of all shards that a night is published from."""
+
+    articles: list[Part]
+    passages: list[Part]
+    samples: list[Part]
+    rejects: list[Part]
+
+    @classmethod
+    def of(cls, night: Night) -> _Gathered:
+        selected = night.part(SELECTION).stamp() is not None
+        chosen = night.part(CHOICE).stamp() is not None
+        if not selected and not chosen:
+            raise NothingNew(f"Nothing was selected or chosen for {night.language} {night.date}.")
+        samples = night.parts(DIALOGUES) if selected else []
+        rejects = [*night.parts(ARTICLE_REJECTS), *night.parts(DIALOGUE_REJECTS)] if selected else []
+        if chosen and (night.recipe.translation or night.language == LANGUAGE):
+            for kind in Kind:
+                samples += night.parts(TRANSLATIONS[kind], night.translated_shards)
+                rejects += night.parts(TRANSLATION_REJECTS[kind], night.translated_shards)
+        return cls(
+            articles=night.parts(ARTICLES) if selected else [],
+            passages=night.parts(PASSAGES) if selected else [],
+            samples=samples,
+            rejects=rejects,
+        )
+
+    def parts(self) -> list[Part]:
+        return [*self.samples, *self.rejects, *self.articles, *self.passages]
+
+    def stamps(self) -> list[list[Stamp]]:
+        """Raises PartMissing."""
+        gathered = (self.samples, self.rejects, self.articles, self.passages)
+        return [[_stamp(part) for part in parts] for parts in gathered]
+
+
+def _stamp(part: Part) -> Stamp:
     stamp = part.stamp()
     if stamp is None:
-        raise PartMissing(f"{part.path}: no such part; run the {stage.name!r} stage of shard {shard} first")
+        raise PartMissing(f"{part.path}: no such part; run the task that writes {part.stage.name!r} first")
     return stamp
 
 
-def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
+def _rows_of(parts: list[Part]) -> int:
+    return sum(_stamp(part).rows for part in parts)
+
+
+@dataclass
+class _Count:
+    """Counts of one subset on the way."""
+
+    samples: int = 0
+    turns: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+
+
+def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
     samples, rejects, bill = (night.part(stage) for stage in (SAMPLES, REJECTS, LEDGER))
-    reasons: Counter[str] = Counter()
-    models: Counter[str] = Counter()
-    turns = 0
+    subsets = {name: _Count() for name in (_CHAT_SPECIFIC, *(kind.subset for kind in Kind))}
+    models: set[str] = set()
     with (
         samples.writer(made_by) as sample_rows,
         rejects.writer(made_by) as reject_rows,
         bill.writer(made_by) as bill_rows,
     ):
-        for row in _rows(night, DIALOGUES):
+        for row in _rows(gathered.samples):
             sample_rows.add(row)
             sample = cast(SampleRow, row)
-            turns += len(sample["messages"]) // 2
-            models[sample["teacher"]["model"]] += 1
-        for stage in (ARTICLE_REJECTS, DIALOGUE_REJECTS):
-            for row in _rows(night, stage):
-                reject_rows.add(row)
-                reasons[_reason(row)] += 1
-        journal = Journal.open(night.store.fs, night.journal_folder, "publish")
-        accounts = ledger(journal.records(), load_models()).to_pylist()
+            subsets[sample["subset"]].samples += 1
+            subsets[sample["subset"]].turns += len(sample["messages"]) // 2
+            if sample["teacher"] is not None:
+                models.add(sample["teacher"]["model"])
+        for row in _rows(gathered.rejects):
+            reject_rows.add(row)
+            subsets[str(row["subset"])].rejects[_reason(row)] += 1
+        accounts = ledger(_journal(night), load_models()).to_pylist()
         for account in accounts:
             bill_rows.add(account)
         costs = [account["cost_usd"] for account in accounts]
@@ -101,11 +154,13 @@ def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
         statistics = Statistics(
             language=night.language,
             date=night.date,
-            articles=rows[ARTICLES],
-            passages=rows[PASSAGES],
-            dialogues=rows[DIALOGUES],
-            turns=turns,
-            rejects=dict(sorted(reasons.items())),
+            articles=_rows_of(gathered.articles),
+            passages=_rows_of(gathered.passages),
+            subsets={
+                name: Subset(samples=count.samples, turns=count.turns, rejects=dict(sorted(count.rejects.items())))
+                for name, count in subsets.items()
+            },
+            pool=_edition(night),
             calls=sum(account["paid"] for account in accounts),
             prompt_tokens=sum(account["prompt_tokens"] for account in accounts),
             cached_tokens=sum(account["cached_tokens"] for account in accounts),
@@ -118,6 +173,17 @@ def _write(night: Night, made_by: str, rows: dict[Stage, int]) -> Statistics:
     return statistics
 
 
+def _journal(night: Night) -> Iterator[Record]:
+    return Journal.open(night.store.fs, night.journal_folder, "publish").records()
+
+
+def _edition(night: Night) -> str | None:
+    choice = night.part(CHOICE)
+    if choice.stamp() is None:
+        return None
+    return next((str(row["edition"]) for row in choice.rows(["edition"])), None)
+
+
 def _compact(night: Night) -> None:
     """Merge the journals of all nights of the language: this night's own segments are still too young."""
     for folder in night.store.folders("journal", night.language):
@@ -125,12 +191,12 @@ def _compact(night: Night) -> None:
         merge(place, place.log("publish"))
 
 
-def _rows(night: Night, stage: Stage) -> Iterator[Row]:
-    for part in night.parts(stage):
+def _rows(parts: list[Part]) -> Iterator[Row]:
+    for part in parts:
         yield from part.rows()
 
 
 def _reason(row: Row) -> str:
     if row["stage"] == "articles":
         return f"article · {row['gate']}"
-    return f"dialogue · {row['gate']}: {row['reason']}"
+    return f"{row['gate']}: {row['reason']}"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 from ultralink.errors import PartMissing
-from ultralink.stages.night import REHEARSALS, Built, Night
+from ultralink.pool.row import Kind
+from ultralink.schemas import CHOICE, SELECTION
+from ultralink.stages.night import Built, Night
+from ultralink.stages.partition import REHEARSALS
 from ultralink.teacher.tally import Counts
 
 CALIBRATION = "calibration"
@@ -26,11 +30,11 @@ def rehearsed(night: Night, task: str, about: str, total: Counts) -> Built:
 def rehearsed_in_all(night: Night) -> str:
     """The sum of a dry run, as one line. Raises PartMissing where a task has left no counts."""
     total: Counter[str] = Counter()
-    for task in (CALIBRATION, *(shard_name(shard) for shard in range(night.shards))):
+    for task in _tasks(night):
         path = _path(night, task)
         text = night.store.read_text(path)
         if text is None:
-            raise PartMissing(f"{path}: no such file; run the dialogue tasks with dry_run first")
+            raise PartMissing(f"{path}: no such file; run all tasks with dry_run first")
         total.update(json.loads(text))
     unpriced = f", and {total['unpriced']} calls of unknown price" if total["unpriced"] else ""
     return (
@@ -39,9 +43,23 @@ def rehearsed_in_all(night: Night) -> str:
     )
 
 
+def _tasks(night: Night) -> Iterator[str]:
+    """Names of the tasks whose counts make the sum: of each half of the night that has something to do."""
+    if night.part(SELECTION).stamp() is not None:
+        yield CALIBRATION
+        yield from (shard_name(shard) for shard in range(night.shards))
+    if night.recipe.translation and night.part(CHOICE).stamp() is not None:
+        yield from (translation_name(kind, shard) for kind in Kind for shard in range(night.translated_shards))
+
+
 def shard_name(shard: int) -> str:
     """The name of a shard's task here."""
     return f"{shard:05d}"
+
+
+def translation_name(kind: Kind, shard: int) -> str:
+    """The name of a translation shard's task here."""
+    return f"{kind}-{shard:05d}"
 
 
 def _path(night: Night, task: str) -> str:

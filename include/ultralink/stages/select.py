@@ -32,7 +32,7 @@ def select(night: Night) -> Built:
         if night.dry_run:
             part.write(real.rows(), made_by)
         return Built((part.path,), f"{kept.rows} articles were already chosen for {night.date}")
-    with open_source(night.recipe) as source:
+    with open_source(night.recipe, night.store) as source:
         chosen = _choose(night, source)
     if not chosen:
         raise NothingNew(

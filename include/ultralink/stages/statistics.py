@@ -7,6 +7,16 @@ from pydantic import BaseModel, ConfigDict
 from ultralink.store import Store
 
 
+class Subset(BaseModel):
+    """What a night gave one subset. ``rejects`` counts rows by "gate: reason"."""
+
+    model_config = ConfigDict(frozen=True)
+
+    samples: int = 0
+    turns: int = 0
+    rejects: dict[str, int] = {}
+
+
 class Statistics(BaseModel):
     """Counts of one partition. Tokens and cost are those of every answer in the night's journal."""
 
@@ -16,9 +26,8 @@ class Statistics(BaseModel):
     date: str
     articles: int
     passages: int
-    dialogues: int
-    turns: int
-    rejects: dict[str, int]  # "stage · gate: reason" -> rows
+    subsets: dict[str, Subset]  # by name, in the dataset's order
+    pool: str | None  # date of the English pool that was used
     calls: int
     prompt_tokens: int
     cached_tokens: int
@@ -27,13 +36,23 @@ class Statistics(BaseModel):
     models: list[str]
     outputs: dict[str, str]  # stage -> path
 
+    @property
+    def samples(self) -> int:
+        """Rows of all subsets."""
+        return sum(subset.samples for subset in self.subsets.values())
+
+    @property
+    def rejects(self) -> int:
+        """Rows that were turned away."""
+        return sum(sum(subset.rejects.values()) for subset in self.subsets.values())
+
     def event(self) -> dict[str, int | float | str | None]:
         """The flat figures that an asset event carries."""
         return {
             "date": self.date,
-            "dialogues": self.dialogues,
-            "turns": self.turns,
-            "rejects": sum(self.rejects.values()),
+            **{name: subset.samples for name, subset in self.subsets.items()},
+            "turns": sum(subset.turns for subset in self.subsets.values()),
+            "rejects": self.rejects,
             "cost_usd": self.cost_usd,
             "samples": self.outputs["samples"],
         }

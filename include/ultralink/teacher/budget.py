@@ -22,14 +22,14 @@ class Budget:
     usd: float | None = None
     tokens: int | None = None
 
-    def share(self, shards: int) -> Budget:
-        """One shard's part: concurrent shards get equal parts, so their sum can't pass the cap.
+    def share(self, shards: int, of: float = 1.0) -> Budget:
+        """One shard's part of the share ``of`` (0 to 1): all get equal parts, so their sum can't pass the cap.
 
         What one shard leaves over is not given to another.
         """
         return Budget(
-            None if self.usd is None else self.usd / shards,
-            None if self.tokens is None else self.tokens // shards,
+            None if self.usd is None else self.usd * of / shards,
+            None if self.tokens is None else int(self.tokens * of) // shards,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from ultralink.teacher.limiter import Limiter
 from ultralink.teacher.live import Live, Origin
 from ultralink.teacher.models import ModelCards
 from ultralink.teacher.rehearsal import Rehearsal
+from ultralink.teacher.request import Request
 from ultralink.teacher.roster import Roster
 
 
@@ -63,11 +64,14 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def rehearsal(desk: Desk, expected_answer_tokens: int) -> AsyncIterator[Ask]:
-    """The door of a dry run: what is journaled is free, all else is counted and priced in ``Ask.tally``."""
+async def rehearsal(desk: Desk, expected_tokens: Callable[[Request], int]) -> AsyncIterator[Ask]:
+    """The door of a dry run: what is journaled is free, all else is counted and priced in ``Ask.tally``.
+
+    ``expected_tokens`` says how long an answer is likely to be.
+    """
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     async with journal:
-        yield Ask(journal, Rehearsal(expected_answer_tokens), desk.cards, desk.style, desk.steps)
+        yield Ask(journal, Rehearsal(expected_tokens), desk.cards, desk.style, desk.steps)
 
 
 def _spent(journal: Journal, desk: Desk) -> Spending:

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from math import sqrt
 
 WINDOW_S = 1.0
-WINDOW_REQUESTS = 20  # a window stays open for so many; after LONG_WINDOW_S for no longer than it is in doubt
-LONG_WINDOW_S = 30.0
-VOLLEY = 20  # requests sent one after the other; when VOLLEY_429S of them meet a 429, the rate is cut at once
+WINDOW_REQUESTS = 20  # a window stays open for so many
+CLEAN_WINDOW_S = 2.0  # but no longer than this where no request met a 429: a slow rate must recover too
+LONG_WINDOW_S = 30.0  # and no longer than this where most did, or no more than are tolerated
+NOISE_REQUESTS = 60  # in the window after a cut: fewer could not tell noise from a limit
+VOLLEY = 20  # requests sent one after the other; when VOLLEY_429S of them meet a 429, it is a pause
 VOLLEY_429S = 18
+PROBE = 1.0  # requests per second in a pause
+RESUME = 0.5  # of the rate that last went well, after a pause; all of it after one clean window
 TOLERATED_SHARE = 0.02
 TOLERATED_429S = 1.0
-NOISE_REQUESTS = 60  # in the window after a cut: fewer could not tell noise from a limit
 MAX_NOISE = 0.4
 FORGETTING = 0.98  # of the noise, per window without a cut
 RAMP_FROM = 200.0  # requests per second at the start, doubled every RAMP_S: a limit shows after few 429s
 RAMP_S = 0.1
 RAMP_TO = 20_000.0
-BACK_OFF = 0.97  # of the rate that was let through in a window
-VOLLEY_BACK_OFF = 0.85  # in a volley, which is a rougher measure
+BACK_OFF = 0.97  # of the rate that was let through
 GROWTH = 0.01  # after a cut, doubled with each clean window
-VOLLEY_GROWTH = 0.04
 MAX_GROWTH, SLOW_MAX_GROWTH, SLOW = 0.25, 1.0, 10.0  # a rate under SLOW may double: that is few requests
 FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
 
@@ -67,11 +68,6 @@ class Window:
     def share(self) -> float:
         return self.limited / self.sent
 
-    @property
-    def is_plain(self) -> bool:
-        """Few requests, but what they say is beyond doubt."""
-        return self.sent > 0 and (self.limited == 0 or self.share > 0.5)
-
 
 @dataclass(slots=True)
 class Ticket:
@@ -94,18 +90,23 @@ class Pace:
 
     A share that vanishes when the rate falls is the provider's limit: the rate stays just under what is let
     through, and probes upward. A share that stays at a lower rate has nothing to do with load: it is noise,
-    is subtracted from then on, and the cut is taken back; should the share rise again at once, it was the
-    limit after all. So neither random 429s nor a burst pin the rate down. A request without an answer yet
-    counts as let through, for a 429 comes at once.
+    is subtracted from then on, and the cut is taken back; should no more go through than before the share
+    was forgiven, it was the limit after all. When next to nothing goes through, that measures no rate: it is
+    a pause, in which single requests probe, and after which half of the rate that last went well is tried;
+    half of that, should the next pause follow at once. A request without an answer yet counts as let
+    through, for a 429 comes at once.
     """
 
     def __init__(self, now: float) -> None:
         self.noise = 0.0
-        self._on_trial = False  # the noise was only just assumed
+        self._trial: float | None = None  # let through per second before the noise was assumed, which is new
         self._ramp_started: float | None = now
         self._window, self._volley = Window(now), Window(now)
         self._growth = GROWTH
         self._cut: Cut | None = None
+        self._good = RAMP_FROM  # the rate that last went well
+        self._paused = False
+        self._resumed = now
         self._bucket: Bucket | None = None
         self._set(RAMP_FROM, now)
 
@@ -118,14 +119,15 @@ class Pace:
         """Seconds until the next request may go."""
         if self._ramp_started is not None:
             self._ramp(self._ramp_started, now)
-        window, age = self._window, now - self._window.opened
-        enough = WINDOW_REQUESTS if self._cut is None else NOISE_REQUESTS
-        if age >= WINDOW_S and (window.sent >= enough or (age >= LONG_WINDOW_S and window.is_plain)):
-            self._close(window, now)
         return 0.0 if self._bucket is None else self._bucket.delay(1, now)
 
     def send(self, now: float) -> Ticket:
         """A request goes out; keep the ticket for ``limited``."""
+        # Judged no sooner than the next request is due, so that a 429 for the last one had time to come.
+        if self._paused:
+            self._probe(now)
+        elif self._is_full(self._window, now - self._window.opened):
+            self._close(now)
         if self._volley.sent >= VOLLEY:
             self._volley = Window(now)
         self._window.sent += 1
@@ -136,17 +138,17 @@ class Pace:
 
     def limited(self, ticket: Ticket, now: float) -> None:
         """The request of ``ticket`` met a 429."""
-        ticket.window.limited += 1
-        ticket.volley.limited += 1
-        if ticket.window is not self._window:
+        window, volley = ticket.window, ticket.volley
+        window.limited += 1
+        volley.limited += 1
+        if self._paused:
             return
-        if ticket.volley.limited >= VOLLEY_429S and self.noise < MAX_NOISE:
-            self._slow_down(ticket.volley, now)
-            self._growth = VOLLEY_GROWTH
-        elif self._cut is None and self._ramp_started is None and ticket.window.sent >= WINDOW_REQUESTS:  # noqa: SIM102
+        if volley.limited >= VOLLEY_429S and volley.opened >= self._resumed:
+            self._pause(now)
+        elif window is self._window and self._cut is None and self._ramp_started is None:  # noqa: SIM102
             # A window after a cut is left to its end: ended early it would tell too high a share, not the noise.
-            if self._surplus(ticket.window) > 2 * self._tolerated(ticket.window):
-                self._close(ticket.window, now)
+            if window.sent >= WINDOW_REQUESTS and self._surplus(window) > 2 * self._tolerated(window):
+                self._close(now)
 
     def _ramp(self, started: float, now: float) -> None:
         rate = RAMP_FROM * 2 ** min((now - started) / RAMP_S, 20)
@@ -154,19 +156,51 @@ class Pace:
             self._ramp_started = None
         self._set(None if rate > RAMP_TO else rate, now)
 
-    def _close(self, window: Window, now: float) -> None:
-        if self._surplus(window) <= self._tolerated(window):
-            self._speed_up(window, now)
-        elif self._on_trial:
+    # --- pauses -------------------------------------------------------------------------------------------
+
+    def _pause(self, now: float) -> None:
+        self._paused = True
+        self._ramp_started = self._trial = self._cut = None
+        self._bucket = Bucket(PROBE, 1.0, now)
+        self._window, self._volley = Window(now), Window(now)
+
+    def _probe(self, now: float) -> None:
+        if self._window.sent > 0 and self._window.limited == 0:
+            self._paused, self._resumed = False, now
+            self._good = max(FLOOR, self._good * RESUME)
+            self._set(self._good, now)
+            self._growth = 1 / RESUME - 1  # one clean window, and all of that rate is back
+        self._window, self._volley = Window(now), Window(now)
+
+    # --- windows ------------------------------------------------------------------------------------------
+
+    def _is_full(self, window: Window, age: float) -> bool:
+        if window.sent == 0 or age < WINDOW_S:
+            return False
+        if window.sent >= (WINDOW_REQUESTS if self._cut is None else NOISE_REQUESTS):
+            return True
+        if window.limited == 0:
+            return age >= CLEAN_WINDOW_S
+        return age >= LONG_WINDOW_S and (window.share > 0.5 or self._is_clean(window))
+
+    def _close(self, now: float) -> None:
+        window = self._window
+        is_clean = self._is_clean(window)
+        if self._trial is not None and (not is_clean or self._is_limit(window, self._trial, now)):
             self.noise = 0.0
             self._slow_down(window, now)
             self._cut = None  # not the same assumption twice in a row
+        elif is_clean:
+            self._speed_up(window, now)
         elif self._cut is not None and self._is_noise(window, self._cut):
-            self.noise, self._on_trial = window.share, True
+            self.noise, self._trial = window.share, (window.sent - window.limited) / (now - window.opened)
             self._set(self._cut.rate, now)
             self._cut, self._window, self._volley = None, Window(now), Window(now)
         else:
             self._slow_down(window, now)
+
+    def _is_clean(self, window: Window) -> bool:
+        return self._surplus(window) <= self._tolerated(window)
 
     def _surplus(self, window: Window) -> float:
         return window.limited - self.noise * window.sent
@@ -182,28 +216,38 @@ class Pace:
         chance = 2 * sqrt(window.share * (1 - window.share) * (1 / window.sent + 1 / cut.seen.sent))
         return abs(window.share - cut.seen.share) <= chance
 
+    def _is_limit(self, window: Window, before: float, now: float) -> bool:
+        """What goes through is nearer to what went through at the lower rate than to what noise would leave."""
+        if_noise = window.sent * (1 - self.noise)
+        if_limit = before * (now - window.opened)
+        return window.sent - window.limited < (if_noise + if_limit) / 2
+
     def _slow_down(self, seen: Window, now: float) -> None:
         rate = self.rate
         let_through = (seen.sent - seen.limited + 1) / max(now - seen.opened, 0.001)
-        lower = (BACK_OFF if seen is self._window else VOLLEY_BACK_OFF) * let_through / (1 - self.noise)
-        self._cut = Cut(None if self._ramp_started is not None else rate, seen)
-        self._ramp_started, self._on_trial = None, False
-        self._set(max(FLOOR, lower if rate is None else min(lower, rate * BACK_OFF)), now)
+        lower = BACK_OFF * let_through / (1 - self.noise)
+        self._cut = Cut(rate, seen)
+        self._trial = None
+        if rate is not None:
+            self._good = min(self._good, rate)
+            lower = min(lower, rate * BACK_OFF)
+        self._set(max(FLOOR, lower), now)
         self._growth = GROWTH
         self._window, self._volley = Window(now), Window(now)
 
     def _speed_up(self, window: Window, now: float) -> None:
         # Forgotten little by little, so that an error of judgement is found out by a later window.
         self.noise *= FORGETTING
-        self._cut, self._on_trial = None, False
-        self._window = Window(now)
-        rate = self.rate
+        self._cut = self._trial = None
+        self._window, self._volley = Window(now), Window(now)
+        rate, speed = self.rate, window.sent / (now - window.opened)
+        self._good = max(self._good, speed)
         if rate is None:
             return
-        if window.sent / (now - window.opened) < rate / 2:  # the rate holds nobody back any more
+        if speed < rate / 2:  # the rate holds nobody back any more
             self._set(None, now)
         else:
-            self._set(rate * (1 + self._growth), now)
+            self._set(rate * (2.0 if rate < self._good * RESUME else 1 + self._growth), now)
             self._growth = min(SLOW_MAX_GROWTH if rate < SLOW else MAX_GROWTH, self._growth * 2)
 
     def _set(self, rate: float | None, now: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ultralink.teacher.budget import estimate_prompt_tokens
 from ultralink.teacher.record import Record, Usage
 from ultralink.teacher.request import Request
@@ -10,7 +12,7 @@ WORD = " answer"  # one token of cl100k_base
 
 
 class Rehearsal:
-    """Answers each ask by a stand-in of ``expected_answer_tokens``, which is an assumption of the recipe.
+    """Answers each ask by a stand-in as long as ``expected_tokens`` assumes.
 
     The stand-in is that long, so that later prompts which quote it are counted at their likely length.
     """
@@ -18,12 +20,12 @@ class Rehearsal:
     rehearses = True
     in_flight = 0
 
-    def __init__(self, expected_answer_tokens: int) -> None:
-        self._tokens = expected_answer_tokens
+    def __init__(self, expected_tokens: Callable[[Request], int]) -> None:
+        self._expected_tokens = expected_tokens
 
     async def answer(self, request: Request, step: str) -> Record:
         """A record that is never journaled."""
-        tokens = min(self._tokens, request.sampling.max_tokens)
+        tokens = max(1, min(self._expected_tokens(request), request.sampling.max_tokens))
         return Record(
             key=request.key,
             text=WORD.lstrip() + WORD * (tokens - 1),

@@ -1,4 +1,4 @@
-"""Who else uses the same connection right now: a folder of heartbeat files on the store.
+"""Who else uses the same address right now: a folder of heartbeat files on the store.
 
 Needs no lock and no common clock: a writer is alive if its file was touched within a few beats of one's own
 file, by the file server's time. A killed writer drops out after that long; a limit shared by n is cut in n.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from hashlib import blake2b
 
 import fsspec
 
+from ultralink.store import time_of_writing
 from ultralink.teacher.storage import WRITER
 
 log = logging.getLogger(__name__)
@@ -22,20 +21,19 @@ log = logging.getLogger(__name__)
 BEAT_S = 3.0
 LIVE_BEATS = 4
 FORGOTTEN_BEATS = 200  # by then the file is swept away
-_TIME_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems name it
 
 
 class Roster:
-    """One writer's place in the roster of ``base_url``. All methods block."""
+    """One writer's place in the roster of ``address``. All methods block."""
 
     def __init__(
-        self, fs: fsspec.AbstractFileSystem, folder: str, base_url: str, writer: str, beat_s: float = BEAT_S
+        self, fs: fsspec.AbstractFileSystem, folder: str, address: str, writer: str, beat_s: float = BEAT_S
     ) -> None:
         if not WRITER.fullmatch(writer):
             raise ValueError(f"{writer!r} is not a name for a writer: {WRITER.pattern}")
         self.beat_s = beat_s
         self._fs = fs
-        self._folder = f"{folder.rstrip('/')}/{blake2b(base_url.encode(), digest_size=8).hexdigest()}"
+        self._folder = f"{folder.rstrip('/')}/{blake2b(address.encode(), digest_size=8).hexdigest()}"
         self._name = f"{writer}~{secrets.token_hex(6)}.live"
 
     def beat(self) -> int:
@@ -61,16 +59,6 @@ class Roster:
             name = str(info["name"]).rpartition("/")[2]
             if name.endswith(".live"):
                 with suppress(FileNotFoundError):
-                    times[name] = self._modified(info)
+                    times[name] = time_of_writing(self._fs, info).timestamp()
         own = times.get(self._name, max(times.values(), default=0.0))
         return {name: own - time for name, time in times.items()}
-
-    def _modified(self, info: Mapping[str, object]) -> float:
-        for key in _TIME_KEYS:
-            value = info.get(key)
-            if isinstance(value, datetime):
-                return value.timestamp()
-            if isinstance(value, int | float):
-                return float(value)
-        modified: datetime = self._fs.modified(info["name"])
-        return modified.timestamp()

@@ -58,8 +58,8 @@ class ApiWiki:
     """A wiki read through its Action API. Close it, or use it in a ``with``: it holds connections.
 
     Raises WikiUnreachable (transient, after nearby retries), WikiRefused (permanent) and SelectionEmpty.
-    Requests of all ApiWikis in one process share one rate per wiki; at most ``settings.concurrency`` of this
-    one are in flight.
+    Requests of all ApiWikis in one process share one rate per wiki (`readers` shares it among processes); at most
+    ``settings.concurrency`` of this one are in flight.
     """
 
     tells_revisions = True

@@ -21,6 +21,8 @@ from ultralink.language import language_score
 from ultralink.recipe import Cleaning, TextRules, Wikipedia
 from ultralink.tokens import count_tokens
 from ultralink.wikipedia.article import Article, Page, TurnedAway
+from ultralink.wikipedia.debris import mended_opening
+from ultralink.wikipedia.segment import sentences
 from ultralink.wikipedia.wikitext import categories, plain, template_names
 
 CLIP = 2000  # characters of a turned-away page that are kept
@@ -39,7 +41,7 @@ def clean(page: Page, wikipedia: Wikipedia, rules: TextRules) -> Article | Turne
     """
     if verdict := _not_an_article(page, wikipedia.cleaning):
         return _turned_away(page, page.text, verdict)
-    text = _prose(page, wikipedia)
+    text = _prose(page, wikipedia, rules)
     tokens = count_tokens(text)
     if verdict := _unfit(text, tokens, wikipedia):
         return _turned_away(page, text, verdict)
@@ -149,11 +151,14 @@ class _Section:
     lines: list[str]
 
 
-def _prose(page: Page, wikipedia: Wikipedia) -> str:
+def _prose(page: Page, wikipedia: Wikipedia, rules: TextRules) -> str:
     """The page's text without the sections that are no prose, in normal characters."""
     cleaning = wikipedia.cleaning
     source = plain(page.text, cleaning) if page.form == "wikitext" else _inline_formulas(page.text)
     sections = _sections(normal(source).split("\n"), _Leftovers.of(cleaning))
+    if page.form == "extract" and (lead := sections[0].lines):
+        start, end = sentences(lead[0], rules)[0]
+        lead[0] = mended_opening(lead[0][start:end]) + lead[0][end:]
     kept = _with_body(_without(sections, {_title_key(title) for title in cleaning.drop_sections}))
     blocks = ["\n".join(filter(None, [section.title, *section.lines])) for section in kept]
     text = "\n\n".join(blocks)
@@ -166,7 +171,8 @@ _HEADING = re.compile(r"(={1,6})([^=].{0,300}?)(={1,6})")
 def _sections(lines: Iterable[str], leftovers: _Leftovers) -> list[_Section]:
     """Sections of an extract; a heading may have any spacing, and stands alone on its line."""
     sections = [_Section(0, "", [])]
-    for line in map(tidy, lines):
+    for line in lines:
+        line = " ".join(line.split())
         heading = _HEADING.fullmatch(line)
         title = heading[2].strip(" =") if heading else ""
         if heading and title:
@@ -231,35 +237,6 @@ class _Leftovers:
 
 
 _WORD = re.compile(r"\w")
-_DEBRIS = [
-    (re.compile(pattern), left)
-    for pattern, left in (
-        (r"[(（](?: ?[,;:.·•、，；：/] ?){0,8} ?[)）]", ""),  # all that was in the brackets was markup
-        (r"([(（])(?: ?[,;:、，；：](?![)）-]) ?){1,8}", r"\1"),
-        (r"(?: ?[,;、，；] ?){1,8}([)）])", r"\1"),
-        (r"([(\[]) +", r"\1"),
-        (r" +([)\]])", r"\1"),
-        (r" +([,，。、])(?![\d,])", r"\1"),
-        (r" +\.(?=\s|$)", "."),
-        (r"([,，、])(?: ?[,，、]){1,8}(?!\d)", r"\1"),
-        (r", ?\.(?=\s|$)", "."),
-        (r"[，、] ?(?=[。！？])", ""),
-        (r"^(?:[,;:.、，。；：](?=\s|\w) ?)+", ""),
-        (r" {2,}", " "),
-    )
-]
-
-
-def tidy(line: str) -> str:
-    """A line without the debris that markup leaves when it is cut from inside a sentence: ``()``, `` ,``."""
-    line = " ".join(line.split())
-    for _ in range(3 if line else 0):
-        before = line
-        for pattern, left in _DEBRIS:
-            line = pattern.sub(left, line)
-        if line == before:
-            break
-    return line.strip()
 
 
 def _inline_formulas(extract: str) -> str:

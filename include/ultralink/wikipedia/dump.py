@@ -27,9 +27,8 @@ LINE = 4096  # bytes; a title has at most 255, so a longer index line is not one
 class DumpWiki:
     """A wiki that is a file. A page's text and revision id are those of its last ``<revision>``.
 
-    ``fetched`` is the time that the pages will carry. The caller gives it (the time at which the night's
-    titles were chosen, which is stored), because a file's own time changes with every copy and clone,
-    and a rebuild has to be byte-identical.
+    ``fetched`` is the time that the pages will carry, by the caller's account when the dump was brought here: an
+    export does not say when it was made, and the clock would make every rebuild differ.
 
     Every method raises DumpError when the file is missing, truncated, damaged or not an export, naming
     the file and the byte.

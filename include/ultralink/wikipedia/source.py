@@ -8,31 +8,36 @@ from datetime import datetime
 
 import fsspec
 
-from ultralink.errors import DumpError
+from ultralink.errors import DumpError, TimeUnknown
 from ultralink.recipe import Recipe, Wikipedia
-from ultralink.store import modified
+from ultralink.store import Store, modified
 from ultralink.wikipedia.api import ApiWiki
 from ultralink.wikipedia.article import Source
 from ultralink.wikipedia.dump import DumpWiki
+from ultralink.wikipedia.readers import among_readers
+from ultralink.wikipedia.transport import endpoint_of
 
 
 @contextmanager
-def open_source(recipe: Recipe) -> Iterator[Source]:
-    """The recipe's source, open within the block."""
+def open_source(recipe: Recipe, store: Store) -> Iterator[Source]:
+    """The recipe's source, open within the block; an API's request rate is shared with all who use ``store``."""
     wikipedia = recipe.wikipedia
     if wikipedia.source == "api" and wikipedia.api is not None:
-        with ApiWiki(wikipedia.api, wikipedia, recipe.language) as wiki:
+        with (
+            among_readers(store, endpoint_of(wikipedia.api.base_url)),
+            ApiWiki(wikipedia.api, wikipedia, recipe.language) as wiki,
+        ):
             yield wiki
     elif wikipedia.dump is not None:
         yield DumpWiki(wikipedia.dump, _fetched(wikipedia.dump.path))
 
 
 def _fetched(path: str) -> datetime:
-    """When the dump was brought here: its file's own time, which a rebuild finds unchanged."""
+    """When the dump was brought here: its file's own time, the same in every rebuild while the file stays."""
     try:
-        fs, path = fsspec.core.url_to_fs(path)
-        return modified(fs, path)
-    except OSError as error:
+        fs, there = fsspec.core.url_to_fs(path)
+        return modified(fs, there)
+    except (OSError, ImportError, ValueError, TimeUnknown) as error:  # the middle two: fsspec knows no such protocol
         raise DumpError(f"{path}: cannot be read: {error}") from error
 
 

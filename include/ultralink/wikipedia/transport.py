@@ -63,10 +63,12 @@ class Pace:
     """Turns at one wiki, shared by all threads of this process, at a rate that yields to the wiki's limits.
 
     A limit that the wiki did not tell is found by halving the rate when it says "too many", and by
-    creeping back with each request that it serves.
+    creeping back with each request that it serves. Of a rate that other processes share, ``readers`` of them in
+    all, it takes an equal part.
     """
 
     def __init__(self) -> None:
+        self.readers = 1
         self._lock = threading.Lock()
         self._slowness = 1.0  # the share of the allowed rate is 1 / slowness
         self._next = 0.0
@@ -75,15 +77,27 @@ class Pace:
     def turn(self, requests_per_second: float) -> float:
         """Take the turn if it has come (0), or the seconds after which to ask again.
 
-        Nothing is reserved: who waits while the wiki puts everybody off, finds that out before sending.
+        ``requests_per_second`` is what all readers may do together. Nothing is reserved: who waits while the
+        wiki puts everybody off, finds that out before sending.
         """
         with self._lock:
             now = time.monotonic()
             if now < self._next:
                 return self._next - now
-            self._slowness = min(self._slowness, max(1.0, requests_per_second / _SLOWEST))
-            self._next = now + self._slowness / requests_per_second
+            own = requests_per_second / self.readers
+            self._slowness = min(self._slowness, max(1.0, own / _SLOWEST))
+            self._next = now + self._slowness / own
             return 0
+
+    def share(self, readers: int) -> None:
+        """From the next turn on this process has one of ``readers`` equal parts of the rate."""
+        with self._lock:
+            self.readers = readers
+
+    def rest(self, wait_s: float) -> None:
+        """Nobody takes a turn for ``wait_s`` seconds."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + wait_s)
 
     def served(self) -> None:
         with self._lock:
@@ -105,7 +119,12 @@ _paces_lock = threading.Lock()
 def pace_of(endpoint: httpx.URL) -> Pace:
     """The one pace of this process for the wiki's machine."""
     with _paces_lock:
-        return _paces.setdefault(f"{endpoint.scheme}://{endpoint.netloc.decode()}", Pace())
+        return _paces.setdefault(machine_of(endpoint), Pace())
+
+
+def machine_of(endpoint: httpx.URL) -> str:
+    """What serves the wiki, and perhaps others: they share its patience."""
+    return f"{endpoint.scheme}://{endpoint.netloc.decode()}"
 
 
 # --- transport ----------------------------------------------------------------------------------

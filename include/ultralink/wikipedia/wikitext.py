@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import mwparserfromhell
@@ -18,23 +18,26 @@ from mwparserfromhell import nodes
 from mwparserfromhell.wikicode import Wikicode
 
 from ultralink.recipe import Cleaning
+from ultralink.wikipedia.debris import CUT, mended
 
 DEEPEST = 30  # brackets inside brackets; real pages stay under 10, the parser gives up at 100
 
 _OPEN, _CLOSE = "\ue000", "\ue001"  # around the number of a shelved piece; private use, in no prose
+_OWN = re.compile(f"[{_OPEN}{_CLOSE}{CUT}]")
 _SHELVED = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 
 def plain(wikitext: str, cleaning: Cleaning) -> str:
     """The prose of a page. Never raises: broken markup costs at most the paragraph that it stands in."""
     shelf = _Shelf()
-    text = wikitext.replace("\r\n", "\n").replace(_OPEN, "").replace(_CLOSE, "")
+    text = _OWN.sub("", wikitext.replace("\r\n", "\n"))
     text = _without_tags(_without_comments(text), shelf)
     text = _SWITCH.sub("", _without_tables(text))
-    text = _EXTERNAL.sub(r"\1", _variants(text))
+    text = _EXTERNAL.sub(lambda link: link[1] or CUT, _variants(text))
     names = _Names.of(cleaning)
     lines = [line for block in _blocks(_repaired(text)) for line in _lines(block, names)]
-    return shelf.restore(_REMAINS.sub("", _variants("\n".join(lines))))
+    shown = _REMAINS.sub("", _variants("\n".join(lines)))
+    return shelf.restore("\n".join(map(mended, shown.split("\n"))))
 
 
 def template_names(wikitext: str) -> set[str]:
@@ -50,7 +53,7 @@ def categories(wikitext: str, namespaces: Iterable[str]) -> tuple[str, ...]:
 
 
 def _name(text: str) -> str:
-    return " ".join(text.replace("_", " ").split()).casefold()
+    return " ".join(text.replace("_", " ").replace(CUT, "").split()).casefold()
 
 
 # --- what the parser does not need to see -----------------------------------------------------------
@@ -63,6 +66,8 @@ class _Shelf:
     pieces: list[str] = field(default_factory=list)
 
     def put(self, piece: str) -> str:
+        if not piece:
+            return CUT
         self.pieces.append(piece)
         return f"{_OPEN}{len(self.pieces) - 1}{_CLOSE}"
 
@@ -123,10 +128,14 @@ def _without_tags(text: str, shelf: _Shelf) -> str:
             if name in _SHELVES:
                 inner = text[tag.end() : end]
                 kept.append(shelf.put(_SHELVES[name](inner[: max(inner.rfind("<"), 0)])))
+            else:
+                kept.append(CUT)
         elif name in _BREAKS:
             kept.append("\n")
         elif name == "sup" and not tag[1] and _POWER.match(text, tag.start() - 1):
             kept.append("^")
+        elif name in _NO_PROSE and not tag[1]:  # <ref name=x />
+            kept.append(CUT)
         elif name not in _UNWRAPPED:
             kept.append("&lt;" + tag[0][1:])
     return "".join([*kept, text[at:].replace("<", "&lt;")])
@@ -162,7 +171,7 @@ def _element_ends(text: str, tags: list[re.Match[str]]) -> list[int | None]:
     return ends
 
 
-_TABLE = re.compile(r"^[ \t:*#;]*\{\||^[ \t]*\|\}(?!\})|^=", re.MULTILINE)
+_TABLE = re.compile(rf"^[ \t{CUT}:*#;]*\{{\||^[ \t{CUT}]*\|\}}(?!\}})|^=", re.MULTILINE)
 
 
 def _without_tables(text: str) -> str:
@@ -203,7 +212,7 @@ def _variant(content: str) -> str:
     given = [flag.strip() for flag in flags.split(";")]
     if bar and all(_FLAGS.fullmatch(flag) or not flag for flag in given):
         if {"H", "T", "-", "N", "D"} & set(given):  # rules and names: they show nothing
-            return ""
+            return CUT
         content = rest
     rules = [_RULE.fullmatch(rule) for rule in content.split(";") if rule.strip()]
     said = {rule[1]: rule[2].strip() for rule in rules if rule}
@@ -214,7 +223,7 @@ def _variant(content: str) -> str:
 
 # --- brackets -------------------------------------------------------------------------------------------
 
-_BRACKET = re.compile(r"\{\{|\}\}|\[\[|\]\]|\n[ \t]*\n")
+_BRACKET = re.compile(rf"\{{\{{|\}}\}}|\[\[|\]\]|\n[ \t{CUT}]*\n")
 
 
 def _repaired(text: str) -> str:
@@ -229,7 +238,7 @@ def _repaired(text: str) -> str:
             return text
         kept, at = [], 0
         for start, end in sorted(cuts):
-            kept.append(text[at : max(start, at)])
+            kept.append(text[at : max(start, at)] + CUT * (end - start > len("{{")))
             at = max(at, end)
         text = "".join([*kept, text[at:]])
     return re.sub(r"\{\{|\}\}|\[\[|\]\]", "", text)
@@ -316,13 +325,14 @@ class _Names:
 
 _HEADING = re.compile(r"(={1,6})([^=\n](?:[^\n]{0,298}[^=\n])?)(={1,6})[ \t]*")
 _LIST_MARK = re.compile(r"[*#:;]+[ \t]*")
-_LEFTOVER = re.compile(r"[ \t]*(?:\||\{\||!\s|![^\n]*!!|-{4,})")  # rows of tables that templates open
+_LEFTOVER = re.compile(rf"[ \t{CUT}]*(?:\||\{{\||!\s|![^\n]*!!|-{{4,}})")  # rows of tables that templates open
 _MARKUP = re.compile(r"\{\{|\[\[|''|&")
 
 
 def _lines(block: str, names: _Names) -> Iterator[str]:
     """The lines of text that a block shows: none where it was all markup."""
-    if heading := _HEADING.fullmatch(block):
+    block = block.strip(CUT)
+    if heading := _HEADING.fullmatch(block.rstrip(f" \t{CUT}")):
         marks = "=" * min(len(heading[1]), len(heading[3]))
         title = " ".join(_text(heading[2], names).split())
         yield f"{marks} {title} {marks}"
@@ -331,7 +341,7 @@ def _lines(block: str, names: _Names) -> Iterator[str]:
     if not block.strip():
         yield ""
     for line in shown.split("\n"):
-        if line.strip() and not _LEFTOVER.match(line) and not _broken_link(line, names):
+        if line.replace(CUT, "").strip() and not _LEFTOVER.match(line) and not _broken_link(line, names):
             yield line
 
 
@@ -366,6 +376,14 @@ def _pieces(source: str) -> Iterator[str]:
     yield source[at:]
 
 
+def _unescaped(text: str) -> str:
+    """Characters for their names, but none that is half of one or that marks a place in this module."""
+    return _UNFIT.sub("", html.unescape(text))
+
+
+_UNFIT = re.compile(f"[\ud800-\udfff{_OPEN}{_CLOSE}{CUT}]")
+
+
 def _shown(code: Wikicode, names: _Names) -> str:
     return "".join(_node(node, names) for node in code.nodes)
 
@@ -375,7 +393,7 @@ def _node(node: nodes.Node, names: _Names) -> str:
         case nodes.Text():
             return str(node.value)
         case nodes.HTMLEntity():
-            return _SURROGATE.sub("", html.unescape(str(node)))
+            return _unescaped(str(node))
         case nodes.Wikilink():
             return _link(node, names)
         case nodes.Template():
@@ -387,46 +405,64 @@ def _node(node: nodes.Node, names: _Names) -> str:
         case nodes.Heading():
             return _shown(node.title, names)
         case _:
-            return ""
+            return CUT
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTERLANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*|simple")
 
 
 def _link(link: nodes.Wikilink, names: _Names) -> str:
-    """What a link shows: nothing for files, categories and the same page in other languages."""
-    target = _SURROGATE.sub("", html.unescape(str(link.title))).strip()
+    """What a link shows: CUT for files, categories and the same page in other languages."""
+    target = _unescaped(str(link.title)).strip()
     space, colon, _ = target.partition(":")
     if colon and space and (_name(space) in names.hidden):
-        return ""
+        return CUT
     if colon and link.text is None and _INTERLANGUAGE.fullmatch(space):
-        return ""
+        return CUT
     shown = target.lstrip(":") if link.text is None else _shown(link.text, names)
     return shown.replace("\n", " ")
 
 
 def _template(template: nodes.Template, names: _Names) -> str:
-    """Nothing, but for those that the recipe keeps, which leave the text written there.
+    """CUT, but for those that the recipe keeps, which leave the text written there.
 
     In it ``{2}`` stands for an argument, ``{2|1}`` for the first of those that is given, ``{0}`` for what
-    follows the colon of a parser function (``formatnum:``). Numbers around a range word are one
-    argument, so that 5 km and 5 to 7 km can be written in the same way.
+    follows the colon of a parser function (``formatnum:``), ``[ {2}]`` for all between the brackets where such
+    an argument is given, else for nothing. Numbers around a range word are one argument, so that 5 km and
+    5 to 7 km can be written in the same way.
     """
     function, colon, rest = str(template.name).partition(":")
     pattern = names.inline.get(_name(function) + ":" if colon else _name(function))
     if pattern is None:
-        return ""
-    given = {str(said.name).strip(): _shown(said.value, names).strip() for said in template.params}
+        return CUT
+    given = {str(said.name).strip(): _bare(_shown(said.value, names)) for said in template.params}
     values = [given.pop(str(place), "") for place in range(1, len(given) + 1)]
     while values[1:2] and values[1] in _RANGES and _NUMBER.fullmatch("".join(values[2:3])):
         between = values[1] if values[1] in "-–−" else f" {values[1]} "
         values[:3] = [values[0] + between + values[2]]
     given |= {str(place): value for place, value in enumerate(values, 1)}
     given["0"] = rest.strip()
-    return _PLACE.sub(lambda place: next(filter(None, map(given.get, place[1].split("|"))), ""), pattern)
+    return _filled(pattern, given) or CUT
+
+
+def _filled(pattern: str, given: Mapping[str, str]) -> str:
+    def said(place: re.Match[str]) -> str:
+        return next(filter(None, map(given.get, place["names"].split("|"))), "")
+
+    def part(found: re.Match[str]) -> str:
+        if found["names"]:
+            return said(found)
+        inner = found[0][1:-1]
+        return _PLACE.sub(said, inner) if any(map(said, _PLACE.finditer(inner))) else ""
+
+    return _PART.sub(part, pattern)
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip(CUT).strip()
 
 
 _RANGES = {"-", "–", "−", "to", "and", "or", "by", "x", "×", "à", "et", "y", "a", "до", "и"}
 _NUMBER = re.compile(r"[-−]?[\d.,  ]+")
-_PLACE = re.compile(r"\{(\w+(?:\|\w+)*)\}")
+_PLACE = re.compile(r"\{(?P<names>\w+(?:\|\w+)*)\}")
+_PART = re.compile(rf"\[[^\[\]]*?\{{\w[^\[\]]*\]|{_PLACE.pattern}")

@@ -1,0 +1,153 @@
+"""Screen: the teacher's verdict on each chat of the shard, and which chats are bound to no culture."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+from ultralink.errors import PartMissing
+from ultralink.pool.row import EnglishRow, Kind
+from ultralink.pool.rows import StoredRow, english_row, reject, stored
+from ultralink.pool.screen import ScreenPrompts, load_screen_prompts
+from ultralink.pool.screening import GATE, Screened, ScreenedOut, screen
+from ultralink.schemas import DISTINCT_ROWS, SCREEN_REJECTS, SCREENED_ROWS
+from ultralink.stages.edition import SHARD_OF, Edition
+from ultralink.stages.failures import Failures
+from ultralink.stages.partition import Built
+from ultralink.store import Part, fingerprint
+from ultralink.teacher.ask import Ask, Style
+from ultralink.teacher.budget import Budget
+from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.endpoint import Endpoint
+from ultralink.teacher.live import Origin
+from ultralink.teacher.models import load_models
+from ultralink.teacher.program import Outcome, Progress, run_rows
+from ultralink.teacher.request import Sampling
+
+_UNREAD = {"conn_id", "concurrency", "timeout_s", "tolerated_failures", "expected_answer_tokens"}
+
+
+async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Built:
+    """Write the shard's SCREENED_ROWS and SCREEN_REJECTS; the rows come last and stand for both.
+
+    Raises PartMissing and what asking the teacher raises; what was answered until then is in the journal.
+    """
+    model = edition.recipe.screen.model
+    if endpoint.limits.model and edition.model == model:
+        model = endpoint.limits.model
+    work = _Work(edition, shard, model if edition.model == edition.recipe.screen.model else edition.model)
+    rows = sum(1 for _ in work.rows())
+    if edition.dry_run:
+        return await work.rehearse(rows)
+    made_by, paths = work.made_by(), (work.kept.path, work.rejected.path)
+    if done := edition.up_to_date(work.kept, made_by, [work.chats]):
+        return Built(paths, f"Nothing to do: {done.rows} chats are up to date")
+    failures = Failures(rows, edition.recipe.screen.tolerated_failures)
+    async with teacher(work.desk(), endpoint) as ask:
+        with work.kept.writer(made_by) as kept, work.rejected.writer(made_by) as rejected:
+            async with aclosing(work.outcomes(ask, rows)) as outcomes:
+                async for outcome in outcomes:
+                    match outcome.result:
+                        case Screened(row=row, verdict=verdict):
+                            kept.add({**stored(row), "screen": verdict.stored()})
+                        case ScreenedOut(row=row, reason=reason, detail=detail, attempts=attempts):
+                            why = f"{reason} ({detail})" if detail else reason
+                            rejected.add(reject(row, "screened_rows", GATE, why, made_by, attempts=attempts))
+                        case None:
+                            error = failures.count(outcome.row.id, outcome.error)
+                            why = type(error).__name__
+                            rejected.add(reject(outcome.row, "screened_rows", "teacher", why, made_by))
+            failures.check()
+        total = ask.tally.total
+    return Built(
+        paths,
+        f"{rows} chats: {kept.count} kept, {rejected.count} turned away; {total.paid} calls paid, "
+        f"{total.replayed} replayed, ${total.cost_usd:.4f}",
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One shard's task."""
+
+    edition: Edition
+    shard: int
+    model: str
+
+    @property
+    def chats(self) -> Part:
+        return self.edition.part(DISTINCT_ROWS, SHARD_OF[Kind.CHAT])
+
+    @property
+    def kept(self) -> Part:
+        return self.edition.part(SCREENED_ROWS, self.shard)
+
+    @property
+    def rejected(self) -> Part:
+        return self.edition.part(SCREEN_REJECTS, self.shard)
+
+    @property
+    def prompts(self) -> ScreenPrompts:
+        return load_screen_prompts()
+
+    def rows(self) -> Iterator[EnglishRow]:
+        """Every ``shards``-th chat."""
+        if self.chats.stamp() is None:
+            raise PartMissing(f"{self.chats.path}: no such part; run distinct of this edition first")
+        for number, row in enumerate(self.chats.rows()):
+            if number % self.edition.shards == self.shard:
+                yield english_row(cast(StoredRow, row))
+
+    def made_by(self) -> str:
+        stamp = self.chats.stamp()
+        return fingerprint(
+            SCREENED_ROWS.version,
+            SCREEN_REJECTS.version,
+            stamp.digest if stamp else None,
+            (self.shard, self.edition.shards),
+            self.model,
+            self.prompts.fingerprint,
+            self.edition.recipe.screen.model_dump(mode="json", exclude=_UNREAD),
+        )
+
+    def desk(self) -> Desk:
+        recipe, store = self.edition.recipe, self.edition.store
+        sampling = Sampling(temperature=recipe.screen.temperature, max_tokens=recipe.screen.max_tokens)
+        return Desk(
+            fs=store.fs,
+            journal_folder=self.edition.journal_folder,
+            writer=f"{self.shard:05d}-{secrets.token_hex(6)}",
+            origin=Origin(self.edition.run_id, self.shard),
+            cards=load_models(),
+            style=Style(self.model, sampling),
+            budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.edition.shards),
+            roster_folder=store.folder("roster"),
+        )
+
+    def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[EnglishRow, Screened | ScreenedOut], None]:
+        """Each chat's verdict, in order."""
+        card, prompts = ask.cards.find(self.model), self.prompts
+        context = self.edition.recipe.screen.context_tokens or (card.context_tokens if card else None)
+        settings = self.edition.recipe.screen.model_copy(update={"context_tokens": context})
+
+        async def program(row: EnglishRow, ask: Ask) -> Screened | ScreenedOut:
+            return await screen(row, ask, prompts, settings)
+
+        return run_rows(program, self.rows(), ask, concurrency=settings.concurrency, progress=Progress(rows))
+
+    async def rehearse(self, rows: int) -> Built:
+        """Count and price every ask of the shard; nobody is called."""
+        expected = self.edition.recipe.screen.expected_answer_tokens
+        async with rehearsal(self.desk(), lambda request: expected) as ask:
+            async with aclosing(self.outcomes(ask, rows)) as outcomes:
+                async for _ in outcomes:
+                    pass
+            total = ask.tally.total
+        return Built(
+            (),
+            f"Dry run, {rows} chats with {self.model}: {total.paid} calls to pay for, "
+            f"{total.prompt_tokens + total.completion_tokens} tokens, ${total.cost_usd:.4f}",
+        )

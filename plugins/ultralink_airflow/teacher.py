@@ -1,0 +1,72 @@
+"""Running a stage that asks the teacher: its endpoint from an Airflow connection, its event loop, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Generic
+
+from ultralink.errors import KeyRejected
+from ultralink_airflow.base import PartitionOperator, PartitionT
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ultralink.stages.partition import Built
+    from ultralink.teacher.endpoint import Endpoint
+
+
+class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
+    """Ask the teacher, through the recipe's ``openai`` connection.
+
+    Every answer is in the journal before it is used, so a killed task loses nothing: its next attempt
+    replays, and pays again only for what was in flight.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _work: asyncio.Task[Built] | None = None
+
+    @abstractmethod
+    def endpoint(self, partition: PartitionT) -> Endpoint:
+        """Whom to ask."""
+
+    @abstractmethod
+    def work(self, partition: PartitionT, endpoint: Endpoint) -> Coroutine[None, None, Built]:
+        """The work to do in an event loop."""
+
+    def build(self, partition: PartitionT) -> Built:
+        import uvloop
+
+        endpoint = self.endpoint(partition)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            self._loop = runner.get_loop()
+            return runner.run(self._cancellable(self.work(partition, endpoint)))
+
+    async def _cancellable(self, work: Coroutine[None, None, Built]) -> Built:
+        self._work = asyncio.current_task()
+        return await work
+
+    def on_kill(self) -> None:
+        """Stop asking: a task that a person ends or that times out. What was answered is in the journal."""
+        if self._loop is not None and self._work is not None:
+            self._loop.call_soon_threadsafe(self._work.cancel)
+
+
+def teacher_endpoint(conn_id: str, timeout_s: float) -> Endpoint:
+    """The endpoint that the Airflow connection describes. Raises KeyRejected where it or its key is missing."""
+    from airflow.providers.openai.hooks.openai import OpenAIHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+    from openai import OpenAIError
+
+    from ultralink.teacher.endpoint import Endpoint
+
+    hook = OpenAIHook(conn_id)
+    try:
+        client = hook.get_conn()
+        return Endpoint.from_client(client, hook.get_connection(conn_id).extra_dejson, timeout_s)
+    except AirflowNotFoundException as error:
+        raise KeyRejected(
+            f"connection {conn_id!r} does not exist; add it with type openai and the key as password"
+        ) from error
+    except OpenAIError as error:
+        raise KeyRejected(f"connection {conn_id!r}: {error}") from error
