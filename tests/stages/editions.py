@@ -22,7 +22,7 @@ MODEL = "offline-teacher"
 
 
 def edition(root: Path, overlay: Mapping[str, object] | None = None, **changes: object) -> Edition:
-    """An edition on ``root``; ``overlay`` replaces dotted fields of include/pool.yaml, ``changes`` fields of Edition."""
+    """An edition on ``root``; ``overlay`` replaces dotted fields of the recipe, ``changes`` those of Edition."""
     recipe = read_yaml(POOL_RECIPE, PoolRecipe, RecipeError, dict(overlay or {}))
     settings: dict[str, object] = {
         "recipe": recipe,

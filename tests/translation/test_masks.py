@@ -87,6 +87,7 @@ MASKED = [
     ("/etc/hosts, ~/a/b.txt, ./run.sh and ../lib.", ["/etc/hosts", "~/a/b.txt", "./run.sh", "../lib"]),
     (r"C:\Users\me\a.txt or D:/data/b", [r"C:\Users\me\a.txt", "D:/data/b"]),
     (r'"C:\Program Files\App\bin.exe".', [r"C:\Program Files\App\bin.exe"]),
+    (r"C:\\Users\\me, the 'C:\' drive and D:\$x$", [r"C:\\Users\\me", "C:\\"]),
     (r"(\\server\share\x)", [r"\\server\share\x"]),
     ("notes/todo.txt, (src/main.rs) and src/lib/.", ["notes/todo.txt", "src/main.rs", "src/lib/"]),
     ("main.py, config.yaml, Node.js and a.test.ts.", ["main.py", "config.yaml", "a.test.ts"]),

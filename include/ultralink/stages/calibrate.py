@@ -116,7 +116,7 @@ def _nothing_to_do(night: Night, reason: str, *kept: str) -> Built:
 
 
 def _desk(night: Night, judge: Style) -> Desk:
-    recipe, store = night.recipe, night.store
+    store = night.store
     return Desk(
         fs=store.fs,
         journal_folder=night.journal_folder,

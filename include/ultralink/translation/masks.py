@@ -220,7 +220,11 @@ _PATTERNS = [
     ("inline", r"⟧++"),
     # addresses and paths
     ("url", r"://(?=[\w\[])"),
-    ("drive", r":\\(?<=[A-Za-z]:\\)(?<![A-Za-z0-9][A-Za-z]:\\)(?:[\w.&()-]++(?: [A-Z(][\w.&()-]*+)*+\\)*+[\w.&()-]*+"),
+    (  # a backslash at its end may not take the place of one that escapes what follows
+        "drive",
+        r":\\(?<=[A-Za-z]:\\)(?<![A-Za-z0-9][A-Za-z]:\\)\\?+(?:[\w.&()-]++(?: [A-Z(][\w.&()-]*+)*+\\{1,2}+)*+[\w.&()-]*+"
+        r"(?:(?<!\\)|(?=[\s\"'),;?!*]|\Z))",
+    ),
     ("drive", r":/(?<=[A-Za-z]:/)(?<![A-Za-z0-9][A-Za-z]:/)(?!/)[\w.@+/-]*+"),
     ("www", r"www\.(?<![\w@/.-]www\.)(?=\w)"),
     ("email", r"@(?<=[\w.+%-]@)[A-Za-z0-9][\w-]*+(?:\.[\w-]++)++"),
