@@ -33,8 +33,10 @@ test: $(VENV)/installed-dev  ## all tests, lint and types
 lint: $(VENV)/installed-dev  ## ruff and mypy alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(VENV)/installed-dev  ## the engine beside the bare clients, as a table
+bench: $(VENV)/installed-dev  ## engine beside bare clients, masks and checks, pruning: as tables
 	@$(BIN)/python benchmarks/engine.py
+	@$(BIN)/python benchmarks/translation.py
+	@$(BIN)/python benchmarks/pruning.py
 
 lock: $(VENV)/installed-dev  ## resolve requirements*.in into the locks
 	@$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --custom-compile-command "make lock" requirements.in -o requirements.txt
