@@ -57,9 +57,11 @@ def _is_timezone(value: str) -> str:
 
 def _is_regex(value: str) -> str:
     try:
-        re.compile(value, re.IGNORECASE)
+        pattern = re.compile(value, re.IGNORECASE)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{value[:200]!r} is not a regular expression: {error}") from error
+    if pattern.search(""):
+        raise ValueError(f"{value[:200]!r} matches every text, because it matches nothing at all")
     return value
 
 

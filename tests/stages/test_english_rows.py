@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -165,6 +166,10 @@ def test_a_choice_is_spread_over_the_source_s_types(root: Path) -> None:
     one = one_night(root, rows={Kind.MATH: 8})
     choose_rows(one)
     assert len(set(column(one, CHOICE, "type"))) >= 4
+    report = json.loads((root / "choice" / "fr" / f"{one.date}.json").read_text())
+    assert sum(stratum["chosen"] for stratum in report["math"]) == 8
+    assert sum(stratum["available"] for stratum in report["math"]) == 42
+    assert max(stratum["chosen"] for stratum in report["math"]) == 1
 
 
 def test_without_a_pool_there_is_nothing_to_choose(tmp_path: Path) -> None:

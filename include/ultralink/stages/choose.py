@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import count
 
 import numpy as np
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 def choose_rows(night: Night) -> Built:
     """Write the CHOICE part of the night: rows of the newest complete pool that no other night has.
 
+    A report beside it says what each stratum (type and cluster) of the pool has given.
+
     A choice with the same amounts and seed stays, even in a rebuild and when the pool has grown. A dry run's
     choice is kept aside. Raises NothingNew (no pool yet, or the budget is used up).
     """
@@ -39,7 +43,8 @@ def choose_rows(night: Night) -> Built:
     if not editions:
         raise NothingNew("There is no English pool yet: run ultralink_english_pool first.")
     edition, taken = editions[-1], _chosen_by_other_nights(night)
-    chosen = {kind: _choose(night, kind, edition, taken[kind]) for kind in Kind}
+    choices = {kind: _choose(night, kind, edition, taken[kind]) for kind in Kind}
+    chosen = {kind: choice.added for kind, choice in choices.items()}
     if not any(chosen.values()):
         raise NothingNew(f"The budget for {night.language} is used up, or the pool of {edition} has no other row.")
     position = count()
@@ -47,8 +52,21 @@ def choose_rows(night: Night) -> Built:
         for kind in Kind:
             for row in _rows(night, kind, edition, chosen[kind]):
                 rows.add({"position": next(position), "edition": edition, **row})
+    report = f"{part.path.rpartition('/')[0]}.json"
+    night.store.write_text(report, json.dumps({kind: choices[kind].report for kind in Kind}, indent=1))
     amounts = ", ".join(f"{len(chosen[kind])} {kind}" for kind in Kind)
-    return Built((part.path,), f"Chosen of the pool of {edition}: {amounts}")
+    return Built((part.path, report), f"Chosen of the pool of {edition}: {amounts}")
+
+
+@dataclass(frozen=True)
+class _Added:
+    """Ids of the rows of one kind that the night adds, and what each stratum of the pool has given so far."""
+
+    added: set[str]
+    report: list[dict[str, object]]
+
+
+_NONE = _Added(set(), [])
 
 
 def _chosen_by_other_nights(night: Night) -> dict[Kind, set[str]]:
@@ -60,12 +78,11 @@ def _chosen_by_other_nights(night: Night) -> dict[Kind, set[str]]:
     return taken
 
 
-def _choose(night: Night, kind: Kind, edition: str, before: set[str]) -> set[str]:
-    """Ids of the rows of one kind that the night adds."""
+def _choose(night: Night, kind: Kind, edition: str, before: set[str]) -> _Added:
     budget = getattr(night.recipe.agnostic, kind).budget
     tonight = min(night.rows.get(kind, 0), budget - len(before))
     if tonight <= 0:
-        return set()
+        return _NONE
     ids: list[str] = []
     types: list[str] = []
     clusters: list[int] = []
@@ -74,12 +91,12 @@ def _choose(night: Night, kind: Kind, edition: str, before: set[str]) -> set[str
         types += map("/".join, zip(batch.column("source").to_pylist(), batch.column("type").to_pylist(), strict=True))
         clusters += batch.column("cluster").to_pylist()
     if not ids:
-        return set()
+        return _NONE
     amount = sum(each in before for each in ids) + tonight  # rows chosen before may have left the pool
     choice = choose(ids, types, np.array(clusters), before, amount, night.recipe.agnostic.seed)
     added = {ids[position] for position in choice.rows} - before
     log.info("%s: %s", kind, choice.said())
-    return added
+    return _Added(added, [asdict(stratum) for stratum in choice.strata])
 
 
 def _rows(night: Night, kind: Kind, edition: str, wanted: set[str]) -> Iterator[Row]:

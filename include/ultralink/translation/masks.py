@@ -51,17 +51,24 @@ class Masked:
 
         Invisible marks that the translator has put beside a fence go: with them, it would be no fence.
         """
-        given = {match[0] for match in _WITH_MARKS.finditer(self.text)}
 
         def original(match: re.Match[str]) -> str:
-            number = int(match[2])
-            if number > len(self.spans):
-                return match[0]
-            span = self.spans[number - 1]
-            is_cleaned = _is_fence(span) and match[0] not in given
-            return span.text if is_cleaned else f"{match[1]}{span.text}{match[3]}"
+            number = int(match[1])
+            return self.spans[number - 1].text if number <= len(self.spans) else match[0]
 
-        return _WITH_MARKS.sub(original, translated)
+        return _PLACEHOLDER.sub(original, self._without_new_marks(translated))
+
+    def _without_new_marks(self, translated: str) -> str:
+        if not _MARK.search(translated):
+            return translated
+        given = {match[0] for match in _WITH_MARKS.finditer(self.text)}
+
+        def bare(match: re.Match[str]) -> str:
+            number = int(match[1])
+            is_new = match[0] not in given and number <= len(self.spans) and _is_fence(self.spans[number - 1])
+            return _placeholder(number) if is_new else match[0]
+
+        return _WITH_MARKS.sub(bare, translated)
 
     def faults(self, translated: str) -> list[MaskFault]:
         """What keeps ``translated`` from being restored soundly; empty: nothing.
@@ -127,7 +134,8 @@ def _fault(reason: Reason, number: int) -> MaskFault:
 # They order right-to-left text or join and part characters; models put them beside brackets.
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u061c\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 _PLACEHOLDER = re.compile(r"⟦([1-9][0-9]{0,8})⟧")
-_WITH_MARKS = re.compile(rf"((?:(?<![{_INVISIBLE}])[{_INVISIBLE}]++)?){_PLACEHOLDER.pattern}([{_INVISIBLE}]*+)")
+_MARK = re.compile(rf"[{_INVISIBLE}]")
+_WITH_MARKS = re.compile(rf"(?:(?<![{_INVISIBLE}])[{_INVISIBLE}]++)?{_PLACEHOLDER.pattern}[{_INVISIBLE}]*+")
 
 _BLOCKS = {"fence", "block", "environment", "pipe", "delimiter"}
 
@@ -222,8 +230,8 @@ _PATTERNS = [
     ("url", r"://(?=[\w\[])"),
     (  # a backslash at its end may not take the place of one that escapes what follows
         "drive",
-        r":\\(?<=[A-Za-z]:\\)(?<![A-Za-z0-9][A-Za-z]:\\)\\?+(?:[\w.&()-]++(?: [A-Z(][\w.&()-]*+)*+\\{1,2}+)*+[\w.&()-]*+"
-        r"(?:(?<!\\)|(?=[\s\"'),;?!*]|\Z))",
+        r":\\(?<=[A-Za-z]:\\)(?<![A-Za-z0-9][A-Za-z]:\\)\\?+"
+        r"(?:[\w.&()-]++(?: [A-Z(][\w.&()-]*+)*+\\{1,2}+)*+[\w.&()-]*+(?:(?<!\\)|(?=[\s\"'),;?!*]|\Z))",
     ),
     ("drive", r":/(?<=[A-Za-z]:/)(?<![A-Za-z0-9][A-Za-z]:/)(?!/)[\w.@+/-]*+"),
     ("www", r"www\.(?<![\w@/.-]www\.)(?=\w)"),
