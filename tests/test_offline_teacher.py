@@ -35,7 +35,7 @@ from ultralink.offline_teacher import MODEL, SERVED, checking, mischief, screeni
 from ultralink.offline_teacher.facts import facts
 from ultralink.offline_teacher.faults import Fault, Faults
 from ultralink.offline_teacher.misdeeds import phrases_of
-from ultralink.offline_teacher.prefixes import Prefixes, prompt_tokens
+from ultralink.teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.offline_teacher.reading import NotOurs, PromptShelf, Task
 from ultralink.offline_teacher.server import CONTEXT_TOKENS
 from ultralink.offline_teacher.translating import english_rows
@@ -569,7 +569,7 @@ def test_a_prefix_is_cached_from_1024_tokens_on_in_steps_of_128(prompts: list[li
 
 
 def test_the_cache_forgets_what_was_used_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ultralink.offline_teacher.prefixes.MOST_KEPT", 2)
+    monkeypatch.setattr("ultralink.teacher.prefixes.MOST_KEPT", 2)
     prefixes = Prefixes()
     one, two, three = ([number] * 1024 for number in (1, 2, 3))
     assert [prefixes.cached(prompt) for prompt in (one, two, one, three, one, two)] == [0, 0, 1024, 0, 1024, 0]

@@ -85,6 +85,10 @@ class SourceUnreachable(TransientError):
     """A source of the pool is on a server that cannot be reached."""
 
 
+class PoolChanged(TransientError):
+    """The English pool was made anew while it was read; the next try reads the new one."""
+
+
 class PoolEmpty(PermanentError):
     """The pool has no row to choose from."""
 

@@ -26,6 +26,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.TimeUnknown, "Keep the dump or the store where files have a time of writing."),
     (errors.SourceError, "Correct the named source in include/pool.yaml, or bring its file again."),
     (errors.SourceUnreachable, "Wait until the source's server answers again, or take a copy of the file."),
+    (errors.PoolChanged, "Nothing: another try reads the new pool."),
     (errors.PoolEmpty, "Look at the rejects: the sources or the screen in include/pool.yaml are too strict."),
     (errors.WikiRefused, "Read the wiki's answer above; often the contact or a title is wrong."),
     (errors.WikiUnreachable, "Wait until the wiki answers again."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from tests.stages.editions import built, edition, problem, source
 from tests.stages.nights import files
+from tests.teacher.fake_teacher import endpoint as fake_endpoint
+from tests.teacher.fake_teacher import fake_teacher, good
 from tests.test_offline_teacher import Running, serving
 
-from ultralink.errors import PartMissing, PoolEmpty, SourceError
+from ultralink.errors import PartMissing, PoolEmpty, SourceError, TeacherUnfit
 from ultralink.pool.row import Kind
 from ultralink.schemas import DISTINCT_ROWS, DUPLICATES, ENGLISH_REJECTS, ENGLISH_ROWS, POOL_REJECTS, SCREEN_REJECTS
 from ultralink.stages.edition import Edition, complete_editions, pool_part, read_pool_statistics
@@ -79,6 +82,7 @@ def test_the_same_edition_again_writes_and_pays_nothing(tmp_path: Path, teacher:
     one = edition(tmp_path)
     built(one, at(teacher))
     before, asked = files(tmp_path), calls(teacher)
+    assert built(edition(tmp_path, attempt=1), at(teacher)).changed  # the same run's next try still tells the news
     again = built(edition(tmp_path, run_id="manual__2"), at(teacher))
     assert not again.changed
     assert files(tmp_path) == before
@@ -90,7 +94,7 @@ def test_a_rebuild_gives_the_same_bytes_and_pays_nothing(tmp_path: Path, teacher
     built(one, at(teacher))
     asked = calls(teacher)
     before = {kind: Path(pool_part(one.store, one.date, kind).path).read_bytes() for kind in Kind}
-    assert not built(edition(tmp_path, rebuild=True), at(teacher)).changed
+    assert not built(edition(tmp_path, rebuild=True, run_id="manual__2"), at(teacher)).changed
     assert {kind: Path(pool_part(one.store, one.date, kind).path).read_bytes() for kind in Kind} == before
     assert calls(teacher) == asked
 
@@ -129,6 +133,35 @@ def test_too_many_malformed_rows_fail_the_source(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"other.*row"):
         read_source(one, 0)
     assert not (tmp_path / "store").exists() or files(tmp_path / "store") == {}
+
+
+@pytest.mark.parametrize("few", [1, 10])
+def test_a_source_of_malformed_rows_alone_fails_however_few(tmp_path: Path, few: int) -> None:
+    bad = [{"question": "a field of another format"}] * few
+    one = edition(tmp_path / "store", {"sources": [source(tmp_path / "other.jsonl", "math", "metamath", bad)]})
+    with pytest.raises(SourceError, match=f"{few} of {few} rows are malformed"):
+        read_source(one, 0)
+
+
+def test_a_file_that_is_one_array_is_told_so(tmp_path: Path) -> None:
+    overlay = {"sources": [source(tmp_path / "array.jsonl", "math", "metamath", [])]}
+    (tmp_path / "array.jsonl").write_text(json.dumps([problem(1), problem(2)]))
+    with pytest.raises(SourceError, match=r"array\.jsonl.*one JSON array"):
+        read_source(edition(tmp_path / "store", overlay), 0)
+
+
+def test_a_screen_without_verdicts_is_stopped(tmp_path: Path) -> None:
+    async def script() -> None:
+        async with fake_teacher(lambda asked: good("I cannot judge that.")) as fake:
+            await screen_chats(one, 0, fake_endpoint(fake.url))
+
+    one = edition(tmp_path, {"shards": 1}, shards=1)
+    for number in range(len(one.recipe.sources)):
+        read_source(one, number)
+    keep_distinct(one)
+    with pytest.raises(TeacherUnfit, match="18 of the last 18 chats"):
+        asyncio.run(script())
+    assert complete_editions(one.store) == []
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

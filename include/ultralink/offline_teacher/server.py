@@ -18,8 +18,8 @@ from ultralink.offline_teacher.answering import say, schema_of
 from ultralink.offline_teacher.faults import Fault, Faults
 from ultralink.offline_teacher.mischief import Said
 from ultralink.offline_teacher.misdeeds import Misdeeds
-from ultralink.offline_teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.offline_teacher.reading import AnyTask, NotOurs, PromptShelf, digest
+from ultralink.teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.teacher.request import Message
 from ultralink.tokens import count_tokens
 

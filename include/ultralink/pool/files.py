@@ -155,8 +155,9 @@ def _skip_line(file: BinaryIO) -> None:
 def _not_an_array(source: Source, line: bytes) -> None:
     """A .json file is often one array; read by lines, every row of it would look malformed."""
     begins = line.lstrip()
-    if begins.startswith(b"[") and not begins.rstrip().endswith(b"]"):
-        raise _error(source, "row 1: is a JSON array over several lines; write one object per line (jq -c '.[]')")
+    holds_objects = begins[1:].lstrip().startswith(b"{")
+    if begins.startswith(b"[") and (holds_objects or not begins.rstrip().endswith(b"]")):
+        raise _error(source, "row 1: the file is one JSON array; write one object per line (jq -c '.[]')")
 
 
 def _fields(line: bytes) -> dict[str, object]:

@@ -70,7 +70,7 @@ def within(
             _judge(limit.count, max(limit.share, 0.5), source, total, bad, first)
     if not total:
         raise SourceError(f"source {source.name} ({source.path}): the file has no row")
-    _judge(limit.count, limit.share, source, total, bad, first)
+    _judge(limit.count if bad < total else 0, limit.share if bad < total else 0.0, source, total, bad, first)
 
 
 def _judge(count: int, share: float, source: Source, total: int, bad: int, first: Malformed | None) -> None:

@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from itertools import count
 
 import numpy as np
+import pyarrow as pa
 
-from ultralink.errors import NothingNew
+from ultralink.errors import NothingNew, PoolChanged
 from ultralink.pool.prune import choose
 from ultralink.pool.row import Kind
+from ultralink.pool.rows import LANGUAGE
 from ultralink.schemas import CHOICE
 from ultralink.stages.edition import complete_editions, pool_part
 from ultralink.stages.night import Night
 from ultralink.stages.partition import Built
-from ultralink.store import Row, fingerprint
+from ultralink.store import Part, Row, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +29,16 @@ def choose_rows(night: Night) -> Built:
 
     A report beside it says what each stratum (type and cluster) of the pool has given.
 
-    A choice with the same amounts and seed stays, even in a rebuild and when the pool has grown. A dry run's
-    choice is kept aside. Raises NothingNew (no pool yet, or the budget is used up).
+    A choice with the same amounts and seed stays, even in a rebuild and when the pool has grown; with larger ones it
+    is added to. A dry run's choice is kept aside. Raises NothingNew (no pool yet, or nothing to take), and
+    PoolChanged, where the edition was made anew while it was read.
     """
-    part, agnostic = night.part(CHOICE), night.recipe.agnostic
-    budgets = agnostic.model_dump(mode="json", include={"seed", *Kind})
-    made_by = fingerprint(CHOICE.version, dict(night.rows), budgets)
+    part = night.part(CHOICE)
+    if night.recipe.translation is None and night.language != LANGUAGE:
+        raise NothingNew(f"The recipe of {night.language!r} has no section translation: it takes no English rows.")
+    if not any(night.rows.values()):
+        raise NothingNew("This run was started for no English rows.")
+    made_by = fingerprint(CHOICE.version, dict(night.rows), night.recipe.agnostic.seed)
     real = night.store.part(CHOICE, night.language, night.date)
     kept = real.stamp()
     if kept is not None and kept.fingerprint == made_by:
@@ -43,30 +49,36 @@ def choose_rows(night: Night) -> Built:
     if not editions:
         raise NothingNew("There is no English pool yet: run ultralink_english_pool first.")
     edition, taken = editions[-1], _chosen_by_other_nights(night)
-    choices = {kind: _choose(night, kind, edition, taken[kind]) for kind in Kind}
-    chosen = {kind: choice.added for kind, choice in choices.items()}
-    if not any(chosen.values()):
+    own = _own(real) if kept is not None else {kind: [] for kind in Kind}
+    choices = {kind: _choose(night, kind, edition, taken[kind], own[kind]) for kind in Kind}
+    if not any(choice.kept or choice.added for choice in choices.values()):
         raise NothingNew(f"The budget for {night.language} is used up, or the pool of {edition} has no other row.")
     position = count()
     with part.writer(made_by) as rows:
-        for kind in Kind:
-            for row in _rows(night, kind, edition, chosen[kind]):
-                rows.add({"position": next(position), "edition": edition, **row})
+        for kind, choice in choices.items():
+            for row in (*choice.kept, *_rows(night, kind, edition, choice.added)):
+                rows.add({**row, "position": next(position)})
     report = f"{part.path.rpartition('/')[0]}.json"
     night.store.write_text(report, json.dumps({kind: choices[kind].report for kind in Kind}, indent=1))
-    amounts = ", ".join(f"{len(chosen[kind])} {kind}" for kind in Kind)
+    amounts = ", ".join(f"{len(choice.kept) + len(choice.added)} {kind}" for kind, choice in choices.items())
     return Built((part.path, report), f"Chosen of the pool of {edition}: {amounts}")
 
 
 @dataclass(frozen=True)
-class _Added:
-    """Ids of the rows of one kind that the night adds, and what each stratum of the pool has given so far."""
+class _Choice:
+    """Of one kind: rows that the night had already, ids that it adds, and what each stratum has given so far."""
 
+    kept: list[Row]
     added: set[str]
     report: list[dict[str, object]]
 
 
-_NONE = _Added(set(), [])
+def _own(real: Part) -> dict[Kind, list[Row]]:
+    """What the night chose before with other amounts: it may be paid for."""
+    own: dict[Kind, list[Row]] = {kind: [] for kind in Kind}
+    for row in real.rows():
+        own[Kind(str(row["kind"]))].append(row)
+    return own
 
 
 def _chosen_by_other_nights(night: Night) -> dict[Kind, set[str]]:
@@ -78,11 +90,12 @@ def _chosen_by_other_nights(night: Night) -> dict[Kind, set[str]]:
     return taken
 
 
-def _choose(night: Night, kind: Kind, edition: str, before: set[str]) -> _Added:
+def _choose(night: Night, kind: Kind, edition: str, before: set[str], own: list[Row]) -> _Choice:
     budget = getattr(night.recipe.agnostic, kind).budget
-    tonight = min(night.rows.get(kind, 0), budget - len(before))
-    if tonight <= 0:
-        return _NONE
+    tonight = max(0, min(night.rows.get(kind, 0), budget - len(before)))
+    kept = own[:tonight]
+    if len(kept) == tonight:
+        return _Choice(kept, set(), [])
     ids: list[str] = []
     types: list[str] = []
     clusters: list[int] = []
@@ -91,20 +104,25 @@ def _choose(night: Night, kind: Kind, edition: str, before: set[str]) -> _Added:
         types += map("/".join, zip(batch.column("source").to_pylist(), batch.column("type").to_pylist(), strict=True))
         clusters += batch.column("cluster").to_pylist()
     if not ids:
-        return _NONE
-    amount = sum(each in before for each in ids) + tonight  # rows chosen before may have left the pool
-    choice = choose(ids, types, np.array(clusters), before, amount, night.recipe.agnostic.seed)
-    added = {ids[position] for position in choice.rows} - before
+        return _Choice(kept, set(), [])
+    known = before | {str(row["id"]) for row in kept}
+    amount = sum(each in known for each in ids) + tonight - len(kept)  # known rows may have left the pool
+    choice = choose(ids, types, np.array(clusters), known, amount, night.recipe.agnostic.seed)
     log.info("%s: %s", kind, choice.said())
-    return _Added(added, [asdict(stratum) for stratum in choice.strata])
+    added = {ids[position] for position in choice.rows} - known
+    return _Choice(kept, added, [asdict(stratum) for stratum in choice.strata])
 
 
 def _rows(night: Night, kind: Kind, edition: str, wanted: set[str]) -> Iterator[Row]:
     """The chosen rows in the pool's order, without what belongs to the pool alone."""
+    found = 0
     if wanted:
         part = pool_part(night.store, edition, kind)
         names = [name for name in CHOICE.schema.names if name not in {"position", "edition"}]
         for batch in part.batches(names):
-            mask = [each in wanted for each in batch.column("id").to_pylist()]
-            if any(mask):
-                yield from batch.filter(mask).to_pylist()
+            mask = pa.array([each in wanted for each in batch.column("id").to_pylist()])
+            for row in batch.filter(mask).to_pylist():
+                found += 1
+                yield {**row, "edition": edition}
+    if found != len(wanted):
+        raise PoolChanged(f"the {kind} rows of the pool of {edition} were made anew while they were read")

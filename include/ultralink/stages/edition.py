@@ -39,6 +39,8 @@ class PoolStatistics(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     date: str
+    run: str  # that published it
+    changed: bool  # against the edition before
     digest: str  # of all rows: equal for editions with the same rows
     rows: dict[Kind, int]
     clusters: dict[Kind, int]

@@ -66,13 +66,14 @@ def publish_pool(edition: Edition) -> PoolPublished:
     upstream = [part for parts in kept.values() for part in parts]
     if known is not None and edition.up_to_date(chats, made_by, upstream):
         line = f"Nothing to do: {sum(known.rows.values())} rows are up to date"
-        return PoolPublished(Built(tuple(known.outputs.values()), line), known, changed=False)
+        # A run that was cut short before it could tell the news tells it at its next try.
+        changed = known.changed and known.run == edition.run_id
+        return PoolPublished(Built(tuple(known.outputs.values()), line), known, changed)
     before = known or _last_edition(edition)
-    statistics = _write(edition, made_by, kept, rejected)
+    statistics = _write(edition, made_by, kept, rejected, before)
     counts = ", ".join(f"{statistics.rows[kind]} {kind} in {statistics.clusters[kind]} clusters" for kind in Kind)
-    changed = before is None or before.digest != statistics.digest
-    line = f"The pool of {edition.date}: {counts}; {'changed' if changed else 'the same rows as before'}"
-    return PoolPublished(Built(tuple(statistics.outputs.values()), line), statistics, changed)
+    line = f"The pool of {edition.date}: {counts}; {'changed' if statistics.changed else 'the same rows as before'}"
+    return PoolPublished(Built(tuple(statistics.outputs.values()), line), statistics, statistics.changed)
 
 
 def _kept_parts(edition: Edition) -> dict[Kind, list[Part]]:
@@ -103,7 +104,13 @@ def _last_edition(edition: Edition) -> PoolStatistics | None:
     return read_pool_statistics(edition.store, earlier[-1]) if earlier else None
 
 
-def _write(edition: Edition, made_by: str, kept: dict[Kind, list[Part]], rejected: list[Part]) -> PoolStatistics:
+def _write(
+    edition: Edition,
+    made_by: str,
+    kept: dict[Kind, list[Part]],
+    rejected: list[Part],
+    before: PoolStatistics | None,
+) -> PoolStatistics:
     pool = {kind: edition.part(POOL, SHARD_OF[kind]) for kind in Kind}
     rejects, bill = edition.part(POOL_REJECTS), edition.part(LEDGER)
     reasons: Counter[str] = Counter()
@@ -129,9 +136,12 @@ def _write(edition: Edition, made_by: str, kept: dict[Kind, list[Part]], rejecte
     costs = [account["cost_usd"] for account in accounts]
     path = pool_statistics_path(edition.store, edition.date)
     outputs = {f"pool {kind}": part.path for kind, part in pool.items()}
+    digest = fingerprint([_digest(pool[kind]) for kind in Kind])
     statistics = PoolStatistics(
         date=edition.date,
-        digest=fingerprint([_digest(pool[kind]) for kind in Kind]),
+        run=edition.run_id,
+        changed=before is None or before.digest != digest,
+        digest=digest,
         rows={kind: writer.count for kind, writer in rows.items()},
         clusters={kind: len(found[kind]) for kind in Kind},
         rejects=dict(sorted(reasons.items())),

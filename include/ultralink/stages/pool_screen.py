@@ -12,10 +12,10 @@ from ultralink.errors import PartMissing
 from ultralink.pool.row import EnglishRow, Kind
 from ultralink.pool.rows import StoredRow, english_row, reject, stored
 from ultralink.pool.screen import ScreenPrompts, load_screen_prompts
-from ultralink.pool.screening import GATE, Screened, ScreenedOut, screen
+from ultralink.pool.screening import GATE, NO_VERDICT, Screened, ScreenedOut, screen
 from ultralink.schemas import DISTINCT_ROWS, SCREEN_REJECTS, SCREENED_ROWS
 from ultralink.stages.edition import SHARD_OF, Edition
-from ultralink.stages.failures import Failures
+from ultralink.stages.failures import Failures, Hope
 from ultralink.stages.partition import Built
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
@@ -45,11 +45,12 @@ async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Buil
     made_by, paths = work.made_by(), (work.kept.path, work.rejected.path)
     if done := edition.up_to_date(work.kept, made_by, [work.chats]):
         return Built(paths, f"Nothing to do: {done.rows} chats are up to date")
-    failures = Failures(rows, edition.recipe.screen.tolerated_failures)
+    failures, hope = Failures(rows, edition.recipe.screen.tolerated_failures), Hope("chats")
     async with teacher(work.desk(), endpoint) as ask:
         with work.kept.writer(made_by) as kept, work.rejected.writer(made_by) as rejected:
             async with aclosing(work.outcomes(ask, rows)) as outcomes:
                 async for outcome in outcomes:
+                    hope.saw(_failure(outcome.result))
                     match outcome.result:
                         case Screened(row=row, verdict=verdict):
                             kept.add({**stored(row), "screen": verdict.stored()})
@@ -61,12 +62,20 @@ async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Buil
                             why = type(error).__name__
                             rejected.add(reject(outcome.row, "screened_rows", "teacher", why, made_by))
             failures.check()
+            hope.check()
         total = ask.tally.total
     return Built(
         paths,
         f"{rows} chats: {kept.count} kept, {rejected.count} turned away; {total.paid} calls paid, "
         f"{total.replayed} replayed, ${total.cost_usd:.4f}",
     )
+
+
+def _failure(result: Screened | ScreenedOut | None) -> str | None:
+    """A chat without a verdict is a failure of the teacher; one that a verdict turns away is not."""
+    if isinstance(result, ScreenedOut) and result.reason == NO_VERDICT:
+        return f"chat {result.row.id}: {result.reason}, {result.detail}"
+    return None if result is None else ""
 
 
 @dataclass(frozen=True)

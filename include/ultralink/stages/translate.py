@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
-from ultralink.errors import NothingNew, PartMissing, RecipeError, TeacherUnfit
+from ultralink.errors import NothingNew, PartMissing, RecipeError
 from ultralink.pool.row import EnglishRow, Kind
 from ultralink.pool.rows import StoredRow, english_row
 from ultralink.prompts import TranslationPrompts
 from ultralink.recipe import Translation
 from ultralink.schemas import CHOICE, TRANSLATION_REJECTS, TRANSLATIONS
 from ultralink.stages.casting import casting
-from ultralink.stages.failures import Failures
+from ultralink.stages.failures import Failures, Hope
 from ultralink.stages.night import Night
 from ultralink.stages.partition import Built
 from ultralink.stages.rehearsal import rehearsed, translation_name
@@ -36,7 +35,6 @@ from ultralink.translation.texts import expected_tokens
 log = logging.getLogger(__name__)
 
 ORIGIN = {kind: 1000 * (number + 1) for number, kind in enumerate(Kind)}  # a ledger's shards of each kind, from here
-LOOKED_AT, HOPELESS = 20, 18  # so many of the last rows have failed: this teacher cannot do it
 _SAMPLING = {"temperature", "top_p"}
 
 
@@ -54,18 +52,19 @@ async def translate_rows(night: Night, kind: Kind, shard: int, endpoint: Endpoin
     if done := night.up_to_date(work.kept, made_by, [work.choice]):
         return Built(paths, f"Nothing to do: {done.rows} rows are up to date")
     prompts = work.prompts.fingerprint(kind)
-    failures, hope = Failures(rows, night.recipe.teacher.tolerated_failures), _Hope(kind)
+    failures, hope = Failures(rows, night.recipe.teacher.tolerated_failures), Hope(f"{kind} rows")
     async with teacher(work.desk(), endpoint) as ask:
         with work.kept.writer(made_by) as kept, work.rejected.writer(made_by) as rejected:
             async with aclosing(work.outcomes(ask, rows)) as outcomes:
                 async for outcome in outcomes:
+                    hope.saw(None if outcome.result is None else _failure(outcome.result))
                     result = outcome.result or work.unanswered(outcome, failures)
-                    hope.saw(result)
                     if isinstance(result, Translated):
                         kept.add(translated_row(result, night.recipe, work.model, prompts, made_by))
                     else:
                         rejected.add(not_translated_row(result, night.recipe, made_by))
             failures.check()
+            hope.check()
         total = ask.tally.total
     return Built(
         paths,
@@ -86,6 +85,13 @@ def take_rows(night: Night, kind: Kind, shard: int) -> Built:
         for row in _slice(choice, kind, shard, night.translated_shards):
             rows.add(direct_row(row, night.recipe, made_by, choice.modified()))
     return Built((kept.path, rejected.path), f"{rows.count} {kind} rows taken as they are")
+
+
+def _failure(result: Translated | NotTranslated) -> str:
+    """What to tell of a row that failed its checks; empty for a good one."""
+    if isinstance(result, Translated):
+        return ""
+    return f"row {result.row.id}: {result.check}, {result.reason}: {result.detail[:80]!r}"
 
 
 def _work(night: Night, kind: Kind, shard: int, model: str) -> _Work:
@@ -180,25 +186,6 @@ class _Work:
             total = ask.tally.total
         about = f"{rows} {self.kind} rows with {self.model}"
         return rehearsed(self.night, translation_name(self.kind, self.shard), about, total)
-
-
-class _Hope:
-    """Stops a task whose teacher fails the checks nearly always, before the budget is burnt."""
-
-    def __init__(self, kind: Kind) -> None:
-        self._kind = kind
-        self._last: deque[NotTranslated | None] = deque(maxlen=LOOKED_AT)
-
-    def saw(self, result: Translated | NotTranslated) -> None:
-        """Raise TeacherUnfit when HOPELESS of the last LOOKED_AT rows have failed."""
-        self._last.append(result if isinstance(result, NotTranslated) else None)
-        failed = [each for each in self._last if each is not None]
-        if len(failed) >= HOPELESS:
-            checks = ", ".join(sorted({each.check for each in failed}))
-            raise TeacherUnfit(
-                f"{len(failed)} of the last {len(self._last)} {self._kind} rows failed their checks ({checks}). For "
-                f"example row {failed[-1].row.id}: {failed[-1].check}, {failed[-1].reason}: {failed[-1].detail[:80]!r}"
-            )
 
 
 def _digest(choice: Part) -> str:

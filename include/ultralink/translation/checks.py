@@ -21,6 +21,7 @@ from ultralink.translation.answers import ENGLISH_PHRASE, same_answer, stated_an
 from ultralink.translation.chatter import note, obeying_opening, refusal, without_marks
 from ultralink.translation.masks import Masked, fences, prose
 from ultralink.translation.numbers import missing_numbers
+from ultralink.translation.operators import changed_operators
 from ultralink.translation.remainder import remainder
 
 SLACK_LETTERS = 25  # added to the source's length: short texts have wilder ratios
@@ -41,6 +42,7 @@ class Check(StrEnum):
     PLACEHOLDERS = "placeholders"
     CODE = "code"
     NUMBERS = "numbers"
+    OPERATORS = "operators"  # of mathematics: + - * / = < > ^ %
     ANSWER = "answer"
     LANGUAGE = "language"
     UNTRANSLATED = "untranslated"
@@ -110,6 +112,7 @@ def _faults(kind: Kind, pair: _Pair, rules: Translation, text: TextRules) -> Ite
     yield from _placeholders(pair)
     yield from _code(pair)
     yield from _numbers(kind, pair)
+    yield from _operators(kind, pair)
     yield from _answer(kind, pair, rules)
     yield from _language(pair, rules, text)
     yield from _untranslated(pair, rules)
@@ -178,6 +181,13 @@ def _numbers(kind: Kind, pair: _Pair) -> list[Fault]:
     reason = "changed" if lost and added else "lost" if lost else "added"
     named = [f"{word} {', '.join(numbers[:6])}" for word, numbers in (("lost", lost), ("added", added)) if numbers]
     return [Fault(Check.NUMBERS, reason, clip("; ".join(named)))]
+
+
+def _operators(kind: Kind, pair: _Pair) -> list[Fault]:
+    if kind is not Kind.MATH:
+        return []
+    changed = changed_operators(pair.source.text, pair.translated)
+    return [Fault(Check.OPERATORS, "changed", clip("; ".join(changed[:6])))] if changed else []
 
 
 def _is_spelled_often(number: str) -> bool:

@@ -146,6 +146,9 @@ class _Translation:
         texts = [text.text for part in window for text in part.asked]
         if not texts:
             return self._assembled(window, ())
+        likely = sum(likely_tokens(text, self._rules.token_ratio) for text in texts)
+        if likely > self._rules.max_tokens:
+            raise _Refused(CONTEXT, "no_room", f"about {likely:.0f} tokens, max_tokens is {self._rules.max_tokens}", 0)
         earlier = shown_earlier(self._done, self._rules.window_tokens)
         refused: RefusedTexts | None = None
         for attempt in range(self._attempts):
