@@ -35,7 +35,6 @@ from ultralink.offline_teacher import MODEL, SERVED, checking, mischief, screeni
 from ultralink.offline_teacher.facts import facts
 from ultralink.offline_teacher.faults import Fault, Faults
 from ultralink.offline_teacher.misdeeds import phrases_of
-from ultralink.teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.offline_teacher.reading import NotOurs, PromptShelf, Task
 from ultralink.offline_teacher.server import CONTEXT_TOKENS
 from ultralink.offline_teacher.translating import english_rows
@@ -45,6 +44,7 @@ from ultralink.pool.screen import Verdict, load_screen_prompts
 from ultralink.prompts import PROMPTS, PromptBook, Refused, Step, Turn, load_prompts
 from ultralink.recipe import DumpSource, Recipe, load_recipe
 from ultralink.teacher.models import load_models
+from ultralink.teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.teacher.record import Usage
 from ultralink.teacher.request import Message
 from ultralink.tokens import count_tokens

@@ -42,6 +42,22 @@ MASKED = [
     ("Cut off: ```sql\nSELECT", ["```sql\nSELECT"]),
     ("a\r\n```\r\nx\r\n```\r\nb", ["```\r\nx\r\n```"]),
     ("~~struck~~ and a ~~~ in a line", []),
+    # indented code
+    ("Code:\n\n    def f(x):\n        return x + 1\n\nDone.", ["    def f(x):\n        return x + 1"]),
+    ("\tx = 1\n\n\n\ty = 2\n\nDone `a`.", ["\tx = 1\n\n\n\ty = 2", "`a`"]),
+    ("a\r\n\r\n    f(`x`)  \r\n\r\nb", ["    f(`x`)"]),
+    ("Run\n\n    pip install x\n\nor\n \n    >>> f(1)\n    2", ["    pip install x", "    >>> f(1)\n    2"]),
+    ("Wrapped\n    f(x)\n  \n   g(x)", []),
+    ("It said:\n\n    Roses are red,\n    Violets are blue.\n\nDone.", []),
+    ("Note:\n\n    If we let $x = 5$ (see above), then f(x) = 7 holds for it.", ["$x = 5$"]),
+    ("1. Open it.\n\n    x = f(1) goes on\n\n- a\n    - b\n\n      y = 1", []),
+    ("1. Run:\n\n        x = f(1)\n\n2. b", ["        x = f(1)"]),
+    ("- a\n\nThen:\n\n    x = 1", ["    x = 1"]),
+    ("Then:\n\n    - a = 1\n    - b = 2\n\n    > c = 3", []),
+    ("a\n\n    x = 1\n    ```\n    y\n    ```\nb", ["    x = 1", "    ```\n    y\n    ```"]),
+    ("```\n- a\n\n    x = 1\n```\n\n    y = 2", ["```\n- a\n\n    x = 1\n```", "    y = 2"]),
+    ("a\n\n    $$\nx\n    $$", ["$$\nx\n    $$"]),
+    ("a\n\n    b = 1 | c\n    --- | ---\n", ["|", "    --- | ---"]),
     # inline code
     ("Call `f(x)` or ``a`b`` or ``` c `` d ```.", ["`f(x)`", "``a`b``", "``` c `` d ```"]),
     ("A lone ` sign\n\nand ` another", []),
@@ -136,6 +152,7 @@ def test_numbers_the_placeholders_in_order_and_leaves_the_words() -> None:
     ("text", "blocks"),
     [
         (FENCE, [True]),
+        ("a\n\n    x = 1\n\n`b`", [True, False]),
         ("a $$x$$ b $y$ `z`", [True, False, False]),
         ("\\[ x \\] \\(y\\)", [True, False]),
         ("\\begin{a}x\\end{a} \\frac{1}{2}", [True, False]),
@@ -166,6 +183,7 @@ SIGNS = st.sampled_from(
         *"()[]{}<>|-:/.@%&#*=^_!'\"\\ \t\n\x0c\u2028\u200fa1é茶⟦⟧",
         *("`", "``", "```", "~~~", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\begin{a}", "\\end{a}", "\\frac{", "⟦1⟧"),
         *("https://", "www.", "&amp;", "%s", "](", "> ", "- ", "1. ", "# ", ".py", "C:\\", "\n\n", "\r\n"),
+        *("\n\n    ", "\n    x = 1", "\n\n\t", "Some plain words. "),
         *("<code>", "</code>", "<!--", "-->", "|-|", "\n|-|-|\n"),
     ]
 )
@@ -216,6 +234,7 @@ HOSTILE = [
         "&a",
     ),
     *("[]((", '](a "', "|", "|-\n", "a|b\n-|-\n", "⟦", "/", "a/", "://", "a@", ".", "\n", "```\n", "a\n- "),
+    *("\n    ", "\n\n    x=", "\n\n    [", "\n\n    ```", "    ", "\t", "\n\t\\("),
     "\u200f",
 ]
 
@@ -231,6 +250,7 @@ def test_survives_long_hostile_texts(unit: str) -> None:
 
 SENTENCE = mask("Call `f` with $x$ and `g`.")
 BLOCKS = mask(f"First, set it:\n\n{FENCE}\n\nThen show `x`:\n\n```\nx\n```\n\nDone.")
+INDENTED = mask("Set it:\n\n    x = 1\n    y = 2\n\nDone.")
 TABLE = mask("| name | use |\n|---|---|\n| `a` | first |\n| `b` | second |")
 LISTED = mask("Steps:\n\n- Open `a`.\n- Close `b`.\n\nThen see [here](x.html).")
 LINES = mask("First, $a = 1$.\nThen $b = 2$.\nSo $c = 3$.")
@@ -254,6 +274,7 @@ SOUND = [
     (BLOCKS, "先设置：\n\n⟦1⟧\n\n然后显示⟦2⟧：\n\n⟦3⟧\n\n完成。"),
     (BLOCKS, "Erst setzen:\n⟦1⟧\nDann ⟦2⟧ zeigen:\n\n\n⟦3⟧\n\nFertig."),
     (BLOCKS, "أولا:\n\n\u200f⟦1⟧\u200f\n\nثم ⟦2⟧:\n\n⟦3⟧\n\nانتهى."),
+    (INDENTED, "设置：\n\n⟦1⟧\u200f\n\n完成。"),
     (TABLE, "⟦1⟧名称⟦2⟧用途⟦3⟧\n⟦4⟧\n⟦5⟧⟦6⟧⟦7⟧第一⟦8⟧\n⟦9⟧⟦10⟧⟦11⟧第二⟦12⟧"),
     (LISTED, "Шаги:\n\n* Откройте ⟦1⟧.\n* Закройте ⟦2⟧.\n\nСмотрите [здесь⟦3⟧."),
     (LISTED, "Pasos :\n\n- ⟦1⟧ se abre.\n- ⟦2⟧ se cierra.\n\nVea luego [aquí⟦3⟧."),
@@ -294,6 +315,9 @@ FAULTY = [
     (BLOCKS, "Erst:\n\n⟦1⟧ Dann ⟦2⟧:\n\n⟦3⟧\n\nFertig.", [("moved_line", "⟦1⟧")]),
     (BLOCKS, "Erst:\n\n⟦1⟧\n\nDann ⟦2⟧:\n\n⟦3⟧.\n\nFertig.", [("moved_line", "⟦3⟧")]),
     (BLOCKS, "Erst:\n\n    ⟦1⟧\n\nDann ⟦2⟧:\n\n⟦3⟧\n\nFertig.", [("moved_line", "⟦1⟧")]),
+    (INDENTED, "Setzen: ⟦1⟧\n\nFertig.", [("moved_line", "⟦1⟧")]),
+    (INDENTED, "Setzen:\n\n  ⟦1⟧\n\nFertig.", [("moved_line", "⟦1⟧")]),
+    (INDENTED, "Setzen:\n\n    x = 1\n    y = 3\n\nFertig.", [("dropped", "⟦1⟧")]),
     (mask("We get\n$$a$$\nso."), "Wir haben ⟦1⟧, also.", [("moved_line", "⟦1⟧")]),
     (TABLE, TABLE.text.replace("\n⟦9⟧", " ⟦9⟧"), [("moved_line", "⟦9⟧")]),
     (TABLE, TABLE.text.replace("⟦7⟧", "\n⟦7⟧"), [("moved_line", "⟦7⟧")]),

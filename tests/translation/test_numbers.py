@@ -89,6 +89,8 @@ KEPT = [
     ("twice a day, sixty miles per hour", "每天2次，每1小时60英里"),
     ("World War II", "第2次世界大战"),
     ("five million", "500万"),
+    ("3 thousand people", "3 mil personas"),
+    ("March to May, 5-7 km", "3月-5月，5公里-7公里"),
 ]
 
 NOT_KEPT = [
@@ -107,6 +109,8 @@ NOT_KEPT = [
     ("the 19th century", "XVIIIe siècle", ("19",), ()),
     ("H2O and x3", "H2O et x", ("3",), ()),
     ("3 pm", "à 16 h", ("3",), ("16",)),
+    ("5 million people", "5 человек", ("5",), ("5",)),
+    ("rose 5 degrees", "上升-5度", ("5",), ("-5",)),
 ]
 
 

@@ -20,14 +20,14 @@ from ultralink.recipe import TextRules, Translation
 from ultralink.translation.answers import ENGLISH_PHRASE, same_answer, stated_answer
 from ultralink.translation.chatter import note, obeying_opening, refusal, without_marks
 from ultralink.translation.masks import Masked, fences, prose
-from ultralink.translation.numbers import missing_numbers
+from ultralink.translation.numbers import missing_numbers, spelled_values
 from ultralink.translation.operators import changed_operators
 from ultralink.translation.remainder import remainder
 
 SLACK_LETTERS = 25  # added to the source's length: short texts have wilder ratios
 FAR_TOO_LONG = 2.0  # times the longest that is allowed: an answer, not a translation
 MOST_FAULTS_OF_MASKS = 3
-LARGEST_SPELLED = 12  # in chats, a translator may write numbers up to it in digits
+LARGEST_SPELLED = 12  # in chats, a number word up to it may be written in digits more than once
 
 _NO_LETTER = re.compile(r"[\W\d_]+")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]")
@@ -174,8 +174,9 @@ def _parses(block: str) -> bool:
 def _numbers(kind: Kind, pair: _Pair) -> list[Fault]:
     missing = missing_numbers(pair.english.text, pair.other.text)
     lost, added = missing.lost, missing.added
-    if kind is not Kind.MATH:
-        added = tuple(number for number in added if not (number.isdecimal() and _is_spelled_often(number)))
+    if added and kind is not Kind.MATH:
+        spelled = spelled_values(pair.english.text)
+        added = tuple(number for number in added if not (_is_small(number) and number in spelled))
     if not lost and not added:
         return []
     reason = "changed" if lost and added else "lost" if lost else "added"
@@ -190,8 +191,8 @@ def _operators(kind: Kind, pair: _Pair) -> list[Fault]:
     return [Fault(Check.OPERATORS, "changed", clip("; ".join(changed[:6])))] if changed else []
 
 
-def _is_spelled_often(number: str) -> bool:
-    return len(number) <= 2 and int(number) <= LARGEST_SPELLED
+def _is_small(number: str) -> bool:
+    return number.isdecimal() and len(number) <= 2 and int(number) <= LARGEST_SPELLED
 
 
 def _answer(kind: Kind, pair: _Pair, rules: Translation) -> list[Fault]:

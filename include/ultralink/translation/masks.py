@@ -23,8 +23,8 @@ Reason = Literal["dropped", "doubled", "unknown", "mangled", "order", "moved_lin
 class Span:
     """A piece of the text as it stands.
 
-    A block is fenced code, a display formula, an environment, or a pipe or delimiter row of a table: blocks keep
-    their order. Everything else may move inside its sentence.
+    A block is fenced or indented code, a display formula, an environment, or a pipe or delimiter row of a table:
+    blocks keep their order. Everything else may move inside its sentence.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Masked:
     def restore(self, translated: str) -> str:
         """``translated`` with its placeholders replaced; those that are unknown or mangled stay as they are.
 
-        Invisible marks that the translator has put beside a fence go: with them, it would be no fence.
+        Invisible marks that the translator has put beside code go: with them, it would be no block of code.
         """
 
         def original(match: re.Match[str]) -> str:
@@ -65,7 +65,7 @@ class Masked:
 
         def bare(match: re.Match[str]) -> str:
             number = int(match[1])
-            is_new = match[0] not in given and number <= len(self.spans) and _is_fence(self.spans[number - 1])
+            is_new = match[0] not in given and number <= len(self.spans) and _is_code(self.spans[number - 1])
             return _placeholder(number) if is_new else match[0]
 
         return _WITH_MARKS.sub(bare, translated)
@@ -137,7 +137,7 @@ _PLACEHOLDER = re.compile(r"⟦([1-9][0-9]{0,8})⟧")
 _MARK = re.compile(rf"[{_INVISIBLE}]")
 _WITH_MARKS = re.compile(rf"(?:(?<![{_INVISIBLE}])[{_INVISIBLE}]++)?{_PLACEHOLDER.pattern}[{_INVISIBLE}]*+")
 
-_BLOCKS = {"fence", "block", "environment", "pipe", "delimiter"}
+_BLOCKS = {"fence", "indented", "block", "environment", "pipe", "delimiter"}
 
 _NO_BLANK = r"\n(?![ \t\r]*\n)"  # the end of a line, but not of a paragraph
 _NO_FENCE = r"\n(?![ \t>]*(?:```|~~~))"
@@ -213,6 +213,7 @@ _PATTERNS = [
     ("inline", r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"),
     ("inline", rf"\]\([ \t]*+(?:<[^<>\n]*+>|{_TARGET})(?:[ \t]++(?:\"[^\"\n]*+\"|'[^'\n]*+'))?[ \t]*+\)"),
     ("delimiter", _DELIMITER_ROW),
+    ("indented", r"\n(?= {4}| {0,3}\t)"),
     ("pipe", r"\|(?:[ \t]*+\|)*+"),
     # placeholders
     ("inline", r"\{\{\{?[^{}\n]*+\}\}\}?"),
@@ -271,6 +272,19 @@ _LONGEST_NAME = 255
 _WIDEST_MARGIN = 200
 _SHORTEST_ROOT = 4  # "/etc" is a path, "/or" is not
 
+_INDENTED = 4  # columns: CommonMark 0.31, 4.4
+_ITEM = re.compile(r"[ \t]*(?:[-*+•]|[0-9]{1,9}[.)])[ \t]+")
+# Lines that begin a quotation, list, table or display formula; what begins so is looked for as such.
+_NOT_CODE = re.compile(rf"{_ITEM.pattern}|>(?!>> )|[>\s]*(?:[|:`~-]|$)|\$\$|\\\\?\[|\\begin\b")
+_ASIDE = re.compile(
+    r"`[^`\n]*+`|\$[^$\n]*+\$|\\\((?:[^\\\n]++|\\(?![()]))*+\\\)|\[[^\[\]\n]*+\]\([^()\s]*+\)|</?[A-Za-z]\w*+>"
+)
+_CODE_SIGN = re.compile(r"[\[\]{}<>=]|\w\((?!s\))|;\s*$|\w_\w")
+_KEYWORD = re.compile(r"(?:[A-Z]{3,}|class|def|else|for|from|function|if|import|let|return|try|var|while)\b")
+_PLAIN_WORD = re.compile(r"[^\W\d_\u3040-\u9fff]+|[\u3040-\u9fff]")
+_FEWEST_WORDS = 3  # a line, in prose
+_MANY_WORDS = 5  # a line, in prose that has signs of code in it
+
 
 # --- what is masked: the scanner --------------------------------------------------------------------------------------
 
@@ -295,7 +309,10 @@ class _Scanner:
     def spans(self) -> Iterator[_Found]:
         """Everything that must survive, in order, without overlaps and never empty."""
         search, handlers, kinds = _ANY.search, _HANDLERS, _KINDS
-        match = search(self.text)
+        if self.text[:1] in {" ", "\t"} and 0 in self._indented_code:
+            self.floor = self._indented_code[0]
+            yield _Found(0, self.floor, "indented")
+        match = search(self.text, self.floor)
         while match:
             kind = kinds[match.lastgroup]  # type: ignore[index]  # every pattern ends with a group
             handler = handlers.get(kind)
@@ -342,6 +359,10 @@ class _Scanner:
         if match.start() != self.delimiter:
             return None
         return _Found(match.start() + 1, match.end(), "delimiter")
+
+    def indented(self, match: re.Match[str]) -> _Found | None:
+        end = self._indented_code.get(match.end())
+        return _Found(match.end(), end, "indented") if end else None
 
     def url(self, match: re.Match[str]) -> _Found | None:
         start = self._back(match.start(), _SCHEME_CHARACTERS, 32)
@@ -477,6 +498,15 @@ class _Scanner:
         return None
 
     @cached_property
+    def _indented_code(self) -> dict[int, int]:
+        """Start and end of each run of indented lines that is code, wherever it is: also within a fence."""
+        return {
+            run[0].start: run[-1].end
+            for run in _indented_runs(self.text)
+            if not _is_prose([line.text for line in run]) and not any(map(_is_delimiter_row, run))
+        }
+
+    @cached_property
     def _environments(self) -> dict[int, int]:
         r"""Start and end of each ``\begin{x}...\end{x}``; what is inside another pair of its name is nested."""
         pairs: dict[int, int] = {}
@@ -516,6 +546,7 @@ _HANDLERS: dict[str, Callable[[_Scanner, re.Match[str]], _Found | None]] = {
     "environment": _Scanner.environment,
     "pipe": _Scanner.pipe,
     "delimiter": _Scanner.delimiter_row,
+    "indented": _Scanner.indented,
     "url": _Scanner.url,
     "www": _Scanner.www,
     "email": _Scanner.email,
@@ -524,6 +555,74 @@ _HANDLERS: dict[str, Callable[[_Scanner, re.Match[str]], _Found | None]] = {
     "relative": _Scanner.relative,
     "file": _Scanner.file,
 }
+
+
+class _Row(NamedTuple):
+    """A line that is not blank: its place, without its line break, and its text without its margins."""
+
+    start: int
+    end: int
+    text: str
+    indentation: int  # columns
+
+    @property
+    def has_fence(self) -> bool:
+        return "```" in self.text or "~~~" in self.text
+
+
+def _indented_runs(text: str) -> Iterator[list[_Row]]:
+    """Lines that markdown takes for indented code, blank lines left out.
+
+    They follow a blank line, and within a list item they are indented from the item's words.
+    """
+    run: list[_Row] = []
+    outer = inner = 0  # columns where the words of the outermost and of the last list item begin; 0: no list
+    after_blank = True
+    for row in _rows(text):
+        if row is None:
+            after_blank = True
+            continue
+        is_deep = row.indentation >= inner + _INDENTED and not row.has_fence
+        if run and not is_deep:
+            yield run
+            run = []
+        if run or (is_deep and after_blank and not _NOT_CODE.match(row.text)):
+            run.append(row)
+        else:
+            if row.indentation < outer and (after_blank or row.text[0] in "#`~"):
+                outer = inner = 0
+            item = _ITEM.match(row.text)
+            if item:
+                inner = row.indentation + item.end()
+                outer = outer or inner
+        after_blank = False
+    if run:
+        yield run
+
+
+def _rows(text: str) -> Iterator[_Row | None]:
+    """The lines of ``text``; None for a blank one."""
+    start = 0
+    for line in text.split("\n"):
+        bare = line.strip(" \t\r")
+        margin = line[: len(line) - len(line.lstrip(" \t"))].expandtabs(_INDENTED)
+        yield _Row(start, start + len(line.rstrip(" \t\r")), bare, len(margin)) if bare else None
+        start += len(line) + 1
+
+
+def _is_delimiter_row(row: _Row) -> bool:
+    return bool(_DELIMITER.match("\n" + row.text))
+
+
+def _is_prose(lines: list[str]) -> bool:
+    """Are these lines an indented paragraph: many plain words, no signs of code, or a whole sentence around them?"""
+    bare = [_ASIDE.sub("", line) for line in lines]
+    words = sum(len(_PLAIN_WORD.findall(line)) for line in bare) / len(lines)
+    opening = lines[0].lstrip("\"'“‘(*_")[:1]
+    is_opened = opening.isupper() or not opening.isascii()
+    if any(_CODE_SIGN.search(line) or _KEYWORD.match(line) for line in bare):
+        return words >= _MANY_WORDS and is_opened and lines[-1].endswith((".", "!", "?"))
+    return words >= _FEWEST_WORDS and (is_opened or bool(_SENTENCE_END.search(lines[-1][-20:])))
 
 
 def _is_relative_path(path: str) -> bool:
@@ -589,8 +688,11 @@ def _is_table_part(span: Span) -> bool:
     return span.is_block and span.text.lstrip(" \t>")[:1] in {"|", "-", ":"}
 
 
-def _is_fence(span: Span) -> bool:
-    return span.is_block and span.text.lstrip(" \t>")[:1] in {"`", "~"}
+def _is_code(span: Span) -> bool:
+    """Is it fenced or indented code? Of the blocks, only those and parts of tables can begin with blanks."""
+    if not span.is_block or _is_table_part(span):
+        return False
+    return span.text[0] in " \t" or span.text.lstrip(" \t>")[:1] in {"`", "~"}
 
 
 class _Place(NamedTuple):
@@ -695,7 +797,7 @@ def _off_their_line(masked: Masked, translated: str) -> Iterator[int]:
 
 
 def _keeps_line(span: Span, old: _Line, new: _Line) -> bool:
-    if not _is_fence(span):
+    if not _is_code(span):
         return new.is_alone or not old.is_alone
     if old.is_last and not old.after.strip(_BLANKS) and (not new.is_last or new.after.strip(_BLANKS)):
         return False

@@ -8,12 +8,15 @@ that a translator converts (miles to kilometres) or spells out.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ultralink.translation.number_words import roman_numerals, worded_numbers
 from ultralink.translation.numerals import Numeral, Reading, plain, source_numerals, translated_numerals
+
+_ONE = re.compile(r"\b(?:an?|one|another|each|every|per)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ def missing_numbers(source: str, translated: str) -> Missing:
     if any(not numeral.optional for numeral in added):
         _, added = _unmatched(worded_numbers(english), added)
     return Missing(_surfaces(lost), _surfaces(added))
+
+
+def spelled_values(source: str) -> frozenset[str]:
+    """The numbers that words of an English text stand for, "a" and "each" included, as plain decimals."""
+    values = {value for numeral in worded_numbers(plain(source)) for reading in numeral.readings for value in reading}
+    return frozenset(values | {"1"} if _ONE.search(source) else values)
 
 
 def _surfaces(numerals: Sequence[Numeral]) -> tuple[str, ...]:

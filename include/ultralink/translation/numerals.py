@@ -56,6 +56,7 @@ _KEPT_LENGTH = 24  # readings of longer numerals are not worth keeping
 _PREFIX = re.compile(r"(?:(?<![^\W぀-ヿ㐀-鿿])(?<![)\]⟧}'\"])([-–])[$€£¥₽]?)?((?<![\w.,…])\.)?\Z")
 _PREFIX_ENDS = "-–.$€£¥₽"
 _PREFIX_LENGTH = 3
+_AFTER_UNIT = re.compile(r"[0-9][㐀-鿿]{1,3}\Z")
 _MINUS_WORDS = ("负", "負", "минус", "moins", "menos", "minus", "negative")
 _MINUS_WORD_LENGTH = 9
 
@@ -73,11 +74,17 @@ _SCALES = {  # longer words first; billions are those of French and Spanish
     7: r"千[万萬]",
     6: r"百[万萬]|миллион\w*|млн\b|millions?\b|mill[oó]n(?:es)?\b",
     4: r"[万萬만]",
-    3: r"[千仟](?![米克瓦卡赫帕伏焦字兆])|тыс(?:\.|яч\w*)|mille?\b",
+    3: r"[千仟](?![米克瓦卡赫帕伏焦字兆])|тыс(?:\.|яч\w*)|mil(?:le)?\b",
     2: r"百(?![分米])",
 }
 _SCALE = re.compile(
     rf"[{_BLANKS}]?(?:" + "|".join(f"(?P<p{power}>{words})" for power, words in _SCALES.items()) + ")", re.IGNORECASE
+)
+# words that may scale a number in languages whose scale words aren't known here: Millionen, tusen, लाख
+_MAYBE_SCALE = re.compile(
+    rf"[{_BLANKS}]?(?:mi[lj]|m(?:ld|ln|rd|io)|bi[ln]|tri|trl|t[auy][uys]|tis[ií]c|duiz|hund|hond|cent|cient|st[oa]\b"
+    r"|y[üu]z|rat|rib|jut|ngh|tri[eệ]|tỷ|тис|тыс|міл|мил|сот|хил|[^\W\d_A-Za-zÀ-ɏЀ-ӿḀ-ỿ㐀-鿿])",
+    re.IGNORECASE,
 )
 _ENGLISH_CONTEXT = re.compile(
     rf"(?P<ordinal>st|nd|rd|th)\b|(?P<decade>'?s)\b|(?P<half> and a half)\b|(?P<dozen>[{_BLANKS}]dozen)"
@@ -120,10 +127,11 @@ def translated_numerals(text: str) -> list[Numeral]:
     for found in _NUMERAL.finditer(text):
         prefixed = _is_prefixed(text, found.start())
         scale = _SCALE.match(text, found.end()) or _ENGLISH_SCALE.match(text, found.end())
-        if not prefixed and not scale:
+        unsure = None if scale else _MAYBE_SCALE.match(text, found.end())
+        if not prefixed and not scale and not unsure:
             numerals += _foreign(found.group())
         else:
-            numerals += _translated_numeral(found, scale)
+            numerals += _translated_numeral(found, scale, unsure)
     return numerals
 
 
@@ -149,7 +157,9 @@ def _source_numeral(
     readings = list(last.readings)
     kind = context.lastgroup if context else None
     if scale:
-        readings += _scaled(readings, int(str(scale.lastgroup)[1:]))
+        scaled = _scaled(readings, int(str(scale.lastgroup)[1:]))
+        is_word = str(scale.lastgroup).startswith("p")
+        readings = scaled + (_marked(readings) if is_word else readings)
     elif kind and digits.isdecimal():
         readings += [(value,) for value in _other_ways(digits, kind)]
         if kind == "decade" and len(digits) == 4 and digits[2] != "0":  # 1990s: 20世纪90年代
@@ -174,13 +184,17 @@ def _century(year: str) -> str:
     return str(int(year[:-2]) + 1)
 
 
-def _translated_numeral(found: re.Match[str], scale: re.Match[str] | None) -> Iterator[Numeral]:
+def _translated_numeral(
+    found: re.Match[str], scale: re.Match[str] | None, unsure: re.Match[str] | None
+) -> Iterator[Numeral]:
     *listed, last = _foreign(found.group())
     yield from listed
     readings = list(last.readings)
     if scale:
         scaled = _scaled(readings, int(str(scale.lastgroup)[1:]))
         readings = readings + scaled if scale.re is _ENGLISH_SCALE else scaled or readings
+    elif unsure:
+        readings += _marked(readings)
     yield from _prefixed(found, readings, ordinal=False)
 
 
@@ -205,13 +219,15 @@ def _negative(readings: list[Reading]) -> list[Reading]:
 
 def _may_be_a_dash(minus: re.Match[str]) -> bool:
     """Whether the minus sign may as well be a bullet, a dash or a subtraction."""
-    before = minus.string[max(0, minus.start() - 2) : minus.start()]
+    before = minus.string[max(0, minus.start() - 4) : minus.start()]
     return (
         minus[1] == "–"
         or not before
         or before[-1] == "\n"
-        or not before[-1].isascii()  # 从-5
-        or (before[-1] == " " and (before[0].isdigit() or before[0] in ")]⟧"))
+        or (not before[-1].isascii() and not before[-1].isalpha())
+        or before[-1] in "从從到至"
+        or _AFTER_UNIT.search(before) is not None  # 3月-5月
+        or (before[-1] == " " and (before[-2:-1].isdigit() or before[-2:-1] in (")", "]", "⟧")))
     )
 
 
@@ -285,6 +301,11 @@ def _groups_by_three(parts: list[str], separators: str) -> bool:
 
 def _list(parts: list[str]) -> Reading:
     return tuple(_value(part) for part in parts)
+
+
+def _marked(readings: list[Reading]) -> list[Reading]:
+    """Readings that only match those of a number with a scale word of its own: 5 million, 5 Millionen."""
+    return [(f"{reading[0]} scaled",) for reading in readings if len(reading) == 1]
 
 
 def _scaled(readings: list[Reading], power: int) -> list[Reading]:

@@ -24,6 +24,10 @@ _BEFORE_OPERAND = frozenset(_BLANKS + _CURRENCY + "([{\\")
 _AFTER_OPERAND = frozenset(_BLANKS + _CURRENCY + ")]}%°\\")
 _LETTERS = "A-Za-zÀ-ÖØ-öø-ɏЀ-ӿ"
 _NUMBER = r"[0-9]+(?:[.,'][0-9]+|[ \u00a0\u2007\u2009\u202f][0-9]{3}(?![0-9]))*"
+_SHORT = (
+    r"(?<![0-9])[0-9]{1,30}(?:[.,'][0-9]{1,30}|[ \u00a0\u2007\u2009\u202f][0-9]{3}(?![0-9])){0,8}"  # in linear time
+)
+_WIDE = str.maketrans("＝＋＜＞／＊＾（）", "=+<>/*^()")
 _TOKEN = re.compile(
     rf"(?P<number>{_NUMBER})(?P<coefficient>[A-Za-z](?![{_LETTERS}0-9']))?"
     rf"|(?P<variable>(?<![{_LETTERS}'])[A-Za-z](?![{_LETTERS}']))"
@@ -38,8 +42,8 @@ _UNITS = "gmhslL"  # 5m is 5 м in Russian
 _SCALE_LENGTH = 20  # a number's scale word is looked for this far behind it
 
 _PERCENT = re.compile(
-    rf"百分之[ ]?(?P<after>{_NUMBER})"
-    rf"|(?P<before>{_NUMBER}(?:[{_BLANKS}]?(?:[-–~～至到和或、]|(?:to|and|or|y|o|a|et|ou|à|и|или|до)\b)[{_BLANKS}]?{_NUMBER})"
+    rf"百分之[ ]?(?P<after>{_SHORT})"
+    rf"|(?P<before>{_SHORT}(?:[{_BLANKS}]?(?:[-–~～至到和或、]|(?:to|and|or|y|o|a|et|ou|à|и|или|до)\b)[{_BLANKS}]?{_SHORT})"
     rf"{{0,3}})[-{_BLANKS}]?(?:[%٪]|per ?cent|процент|проц\.|por ?c[ie]+nto|pour ?cent|per cento|pro[zc]ent|个?百分点)",
     re.IGNORECASE,
 )  # fmt: skip
@@ -81,7 +85,7 @@ class _Place:
 
 def changed_operators(source: str, translated: str) -> tuple[str, ...]:
     """Steps and percents of an English text that its translation lacks, then equations that only the latter has."""
-    english, other = plain(source), plain(translated)
+    english, other = plain(source).translate(_WIDE), plain(translated).translate(_WIDE)
     return (*_changed_steps(english, other), *_lost_percents(english, other))
 
 
@@ -263,6 +267,4 @@ def _lost_percents(english: str, other: str) -> Iterator[str]:
 
 
 def _percents(found: re.Match[str], read: Read) -> list[Numeral]:
-    return [
-        numeral for number in re.findall(_NUMBER, found["after"] or found["before"]) for numeral in read(number)
-    ]
+    return [numeral for number in re.findall(_NUMBER, found["after"] or found["before"]) for numeral in read(number)]
