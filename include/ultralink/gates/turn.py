@@ -63,7 +63,7 @@ class Turn:
     @cached_property
     def is_unspaced(self) -> bool:
         """Whether most units are characters."""
-        return sum(len(unit) == 1 and bool(_UNSPACED.match(unit)) for unit in self.units) * 2 > len(self.units)
+        return len(_UNSPACED.findall(self.prose)) * 2 > len(self.units)
 
 
 def units(text: str) -> list[str]:

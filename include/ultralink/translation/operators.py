@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 from ultralink.translation.numerals import Numeral, plain, source_numerals, translated_numerals
@@ -170,8 +171,14 @@ def _operand(match: re.Match[str], read: Read) -> Operand:
     coefficient = match["coefficient"] or ""
     letter = "" if coefficient in _UNITS else coefficient
     behind = "" if coefficient else match.string[match.end() : match.end() + _SCALE_LENGTH]
-    readings = read(match["number"] + behind)[0].readings
-    return tuple(",".join(reading) + letter for reading in readings)
+    # The same few numbers come again and again in a calculation, mostly with nothing behind them that scales.
+    readings = _readings(read, match["number"] + behind if behind.lstrip(_BLANKS)[:1].isalpha() else match["number"])
+    return tuple(reading + letter for reading in readings)
+
+
+@lru_cache(maxsize=4096)
+def _readings(read: Read, number: str) -> tuple[str, ...]:
+    return tuple(",".join(reading) for reading in read(number)[0].readings)
 
 
 def _places(text: str, tokens: Sequence[_Token]) -> Iterator[_Place]:
