@@ -252,10 +252,11 @@ def test_a_known_rate_is_kept(tmp_path: Path) -> None:
     async def main() -> None:
         limits = Limits(requests_per_minute=60 * 50)
         async with opened(lambda _: good(), str(tmp_path), limits=limits) as (ask, fake):
+            started = asyncio.get_running_loop().time()  # not the first arrival: connecting may hold that one up
             await asyncio.gather(*(ask("step", say(str(row))) for row in range(50)))
             times = [asked.at for asked in fake.asked]
             assert len(times) == 50
-            assert times[-1] - times[0] >= (50 - 50 * 0.25 - 2) / 50  # all but the burst at 50 per second
+            assert times[-1] - started >= (50 - 50 * 0.25 - 2) / 50  # all but the burst at 50 per second
 
     asyncio.run(main())
 
@@ -268,9 +269,10 @@ def test_tokens_per_minute_are_kept_and_unused_ones_come_back(tmp_path: Path) ->
             ask,
             fake,
         ):
+            started = asyncio.get_running_loop().time()
             await asyncio.gather(*(ask("step", say(str(row))) for row in range(40)))
             times = [asked.at for asked in fake.asked]
-            assert times[-1] - times[0] >= (800 - 250 - 130) / 1000
+            assert times[-1] - started >= (800 - 250 - 130) / 1000
             assert len(times) == 40
 
     asyncio.run(main())
