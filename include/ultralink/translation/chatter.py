@@ -84,7 +84,7 @@ def obeying_opening(english: Turn, other: Turn, openings: Sequence[str]) -> str 
 
 def refusal(english: Turn, other: Turn, rules: TextRules) -> str | None:
     """'I'm sorry, but I can't ...' in the recipe's language or in English."""
-    beginning = Turn(other.text[:REFUSAL_REACH])
+    beginning = other if len(other.text) <= REFUSAL_REACH else Turn(other.text[:REFUSAL_REACH])
     refused = refusals(beginning, rules)
     wording = refused[0].detail if refused else _first(_REFUSAL, [beginning.opening])
     return None if wording is None or _OWN_REFUSAL.search(english.flat[:REFUSAL_REACH]) else wording

@@ -308,7 +308,9 @@ def _python_block(text: str, start: int, end: int) -> CodeBlock | None:
     code = "\n".join(line.removeprefix(margin) if line.strip() else line for line in lines)
     language = opening[2].split()[:1]
     is_python = language[0].lower() in {"python", "py", "python3"} if language else _is_program(code)
-    return CodeBlock(opening.end(), stop, code, margin) if is_python else None
+    block = CodeBlock(opening.end(), stop, code, margin)
+    # A quoted block with bare "> " lines could not be put back as it was: it is left alone.
+    return block if is_python and block.placed(code) == text[block.start : stop] else None
 
 
 def _is_program(code: str) -> bool:

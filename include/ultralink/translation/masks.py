@@ -80,6 +80,8 @@ class Masked:
         moved_line: a block no longer stands alone on its line, or a table row is broken or joined to the next.
         marker: lists, headings or quotations have more or fewer lines, or a link has lost its bracket.
         """
+        if not self.spans and "⟦" not in translated and "⟧" not in translated:
+            return list(_lost_markers(self, translated))
         found = [int(match[1]) for match in _PLACEHOLDER.finditer(translated)]
         faults = [*self._miscounted(found), *_mangled_and_dropped(self, translated, set(found))]
         first_seen = dict.fromkeys(number for number in found if number <= len(self.spans))
@@ -668,11 +670,12 @@ def _mangled_and_dropped(masked: Masked, translated: str, found: set[int]) -> It
             yield _fault("mangled", number)
         else:
             yield MaskFault("mangled", stray)
-    lookalikes = _lookalikes(rest)
-    lookalikes.subtract(_lookalikes(masked.text))
-    for number in missing:
-        if number not in mangled:
-            yield _fault("mangled" if lookalikes[number] > 0 else "dropped", number)
+    gone = [number for number in missing if number not in mangled]
+    lookalikes = _lookalikes(rest) if gone else Counter[int]()
+    if lookalikes:
+        lookalikes.subtract(_lookalikes(masked.text))
+    for number in gone:
+        yield _fault("mangled" if lookalikes[number] > 0 else "dropped", number)
 
 
 def _lookalikes(text: str) -> Counter[int]:
