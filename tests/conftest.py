@@ -7,6 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a red CI is somebody's change, not chance. HYPOTHESIS_PROFILE=search seeks new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +31,7 @@ for _name in (
     "ULTRALINK_STORE",
     "ULTRALINK_DB",
     "ULTRALINK_HOME",
+    "ULTRALINK_MODELS",
 ):
     os.environ.pop(_name, None)
 
