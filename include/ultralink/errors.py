@@ -93,6 +93,37 @@ class PoolEmpty(PermanentError):
     """The pool has no row to choose from."""
 
 
+# --- release ----------------------------------------------------------------------------------
+
+
+class NoPartitions(PermanentError):
+    """No published night lies in the release's range."""
+
+
+class SubsetMissing(PermanentError):
+    """A language has no sample of a subset that its recipe makes (both named)."""
+
+
+class ReleaseExists(PermanentError):
+    """The version is taken: a release is never changed."""
+
+
+class ReleaseMissing(PermanentError):
+    """There is no such release in the store, or it is not whole."""
+
+
+class EvaluationSetError(PermanentError):
+    """An evaluation set is missing, unreadable or not what release.yaml says (set, file, row named)."""
+
+
+class HubRefused(PermanentError):
+    """The hub refuses the token, or this account may not write to the repository."""
+
+
+class HubUnreachable(TransientError):
+    """The hub is down or limiting, and stayed so through the nearby retries."""
+
+
 # --- teacher ----------------------------------------------------------------------------------
 
 

@@ -234,3 +234,105 @@ SCREEN_REJECTS = Stage("screen_rejects", 1, _REJECT)
 POOL_REJECTS = Stage("pool_rejects", 1, _REJECT)
 REJECTS = Stage("rejects", 2, _REJECT)
 LEDGER = Stage("ledger", 2, ledger.LEDGER)
+
+# --- releases -----------------------------------------------------------------------------------
+
+# What a release needs to know of each row of SAMPLES, in the same order, without its texts.
+FEATURES = Stage(
+    "features",
+    1,
+    pa.schema(
+        [
+            _required("row", pa.int64()),
+            _required("id", pa.string()),
+            _required("subset", pa.string()),
+            _required("turns", pa.int64()),
+            _required("question_tokens", pa.int64()),
+            _required("answer_tokens", pa.int64()),
+            _required("text_key", pa.binary(16)),  # equal for equal normalised texts
+            _required("signature", pa.binary()),  # MinHash, see release.near
+            _required("origin", pa.string()),  # "article:<language>:<page id>" or "row:<data set>:<row id>"
+            _required("licence", pa.string()),
+            _required("scores", pa.map_(pa.string(), pa.float64())),
+            pa.field("revision_id", pa.int64()),
+            pa.field("passage_start", pa.int64()),
+            pa.field("passage_end", pa.int64()),
+            pa.field("title", pa.string()),
+            pa.field("url", pa.string()),
+            pa.field("categories", pa.list_(pa.string())),
+            pa.field("model", pa.string()),
+        ]
+    ),
+)
+
+# Why a row of SAMPLES is not fit for a release: it is in an evaluation set, private, or blocked.
+FINDINGS = Stage(
+    "findings",
+    1,
+    pa.schema(
+        [
+            _required("row", pa.int64()),
+            _required("id", pa.string()),
+            _required("subset", pa.string()),
+            _required("stage", pa.string()),  # decontaminate, privacy, blocklist
+            _required("reason", pa.string()),  # name of the evaluation set; email, phone, credential; name of the list
+            _required("removes", pa.bool_()),  # false: counted only
+            pa.field("item", pa.string()),  # of the evaluation set
+            pa.field("detail", pa.string()),  # what matched, clipped; what is private is masked
+        ]
+    ),
+)
+
+# A row that a release leaves out, and what it was left out for.
+REMOVED = Stage(
+    "removed",
+    1,
+    pa.schema(
+        [
+            _required("language", pa.string()),
+            _required("date", pa.string()),
+            _required("row", pa.int64()),
+            _required("id", pa.string()),
+            _required("subset", pa.string()),
+            _required("stage", pa.string()),  # exact, near, decontaminate, privacy, blocklist
+            _required("reason", pa.string()),
+            pa.field("duplicate_of", pa.string()),  # id of the row that stays
+            pa.field("duplicate_of_language", pa.string()),
+            pa.field("duplicate_of_date", pa.string()),
+            pa.field("similarity", pa.float64()),
+            pa.field("item", pa.string()),
+            pa.field("detail", pa.string()),
+        ]
+    ),
+)
+EXACT_REMOVED = Stage("exact_removed", 1, REMOVED.schema)
+NEAR_REMOVED = Stage("near_removed", 1, REMOVED.schema)
+
+# Where a row of the release goes: one part per language and subset, in the order of dates and rows.
+PLACES = Stage(
+    "places",
+    1,
+    pa.schema(
+        [
+            _required("date", pa.string()),
+            _required("row", pa.int64()),
+            _required("id", pa.string()),
+            _required("split", pa.string()),  # train, validation
+        ]
+    ),
+)
+
+# The files that a stage of a release wrote aside.
+STAGED_FILES = Stage(
+    "staged_files",
+    1,
+    pa.schema(
+        [
+            _required("path", pa.string()),  # within the release
+            _required("format", pa.string()),  # parquet, messages, ..., card
+            _required("rows", pa.int64()),  # 0: not a table
+            _required("bytes", pa.int64()),
+            _required("sha256", pa.string()),
+        ]
+    ),
+)

@@ -1,4 +1,4 @@
-"""A partition in the making: one run's work on one date, and when a part of it is up to date."""
+"""Work in the making: what all stages of a run share, a partition's date, and when a part is up to date."""
 
 from __future__ import annotations
 
@@ -14,19 +14,43 @@ REHEARSALS = "rehearsals"  # the folder of all that dry runs write
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partition(ABC):
+class Work:
     """What all stages of a run share. ``attempt`` counts Airflow's tries of the task at hand, from 1."""
 
     store: Store
-    date: str
     run_id: str
     shards: int
-    dry_run: bool = False
     rebuild: bool = False
     attempt: int = 1
 
+    def up_to_date(self, part: Part, made_by: str, upstream: list[Part]) -> Stamp | None:
+        """The part's stamp if there is nothing to do.
+
+        The same fingerprint means nothing to do, with two exceptions: a run with ``rebuild``, and a task that
+        a person cleared by itself. The latter is a second attempt that finds its own part in place while
+        no part upstream is newer; a task that was cleared as downstream of another relies on fingerprints.
+        """
+        if self.rebuild:
+            return None
+        stamp = part.stamp()
+        if stamp is None or stamp.fingerprint != made_by:
+            return None
+        if self.attempt > 1:
+            written = part.modified()
+            if not any(_is_newer(other, written) for other in upstream):
+                return None
+        return stamp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition(Work, ABC):
+    """A run's work on one partition date."""
+
+    date: str
+    dry_run: bool = False
+
     def __post_init__(self) -> None:
-        if not _is_date(self.date):
+        if not is_date(self.date):
             raise RecipeError(f"partition {self.date!r}: must be a date such as 2026-11-23")
 
     @property
@@ -48,26 +72,9 @@ class Partition(ABC):
         """The parts of ``stage`` of all shards."""
         return [self.part(stage, shard) for shard in range(self.shards if shards is None else shards)]
 
-    def up_to_date(self, part: Part, made_by: str, upstream: list[Part]) -> Stamp | None:
-        """The part's stamp if there is nothing to do.
 
-        The same fingerprint means nothing to do, with two exceptions: a run with ``rebuild``, and a task that
-        a person cleared by itself. The latter is a second attempt that finds its own part in place while
-        no part upstream is newer; a task that was cleared as downstream of another relies on fingerprints.
-        """
-        if self.rebuild:
-            return None
-        stamp = part.stamp()
-        if stamp is None or stamp.fingerprint != made_by:
-            return None
-        if self.attempt > 1:
-            written = part.modified()
-            if not any(_is_newer(other, written) for other in upstream):
-                return None
-        return stamp
-
-
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether ``text`` is a date as partitions are named: 2026-11-23."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:

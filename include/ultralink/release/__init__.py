@@ -1,0 +1,1 @@
+"""Releases: partitions of all languages made into one immutable, versioned dataset."""
