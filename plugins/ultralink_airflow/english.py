@@ -25,8 +25,8 @@ class ChooseRowsOperator(StageOperator):
         return choose_rows(partition)
 
 
-class TranslateRowsOperator(NightTeacherOperator):
-    """Translate the shard's English rows of one kind, each verified.
+class KindOperator(StageOperator):
+    """Work on the shard's English rows of one kind.
 
     :param kind: chat, math or code
     """
@@ -37,6 +37,10 @@ class TranslateRowsOperator(NightTeacherOperator):
 
     def shards(self, partition: Night) -> int:
         return partition.translated_shards
+
+
+class TranslateRowsOperator(KindOperator, NightTeacherOperator):
+    """Translate the shard's English rows of one kind, each verified."""
 
     def work(self, partition: Night, endpoint: Endpoint) -> Coroutine[None, None, Built]:
         from ultralink.stages.translate import translate_rows
@@ -44,18 +48,8 @@ class TranslateRowsOperator(NightTeacherOperator):
         return translate_rows(partition, self.kind, self.shard, endpoint)
 
 
-class TakeRowsOperator(StageOperator):
-    """Take the shard's English rows of one kind as they are, for English itself.
-
-    :param kind: chat, math or code
-    """
-
-    def __init__(self, *, kind: Kind, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kind = kind
-
-    def shards(self, partition: Night) -> int:
-        return partition.translated_shards
+class TakeRowsOperator(KindOperator):
+    """Take the shard's English rows of one kind as they are, for English itself."""
 
     def build(self, partition: Night) -> Built:
         from ultralink.stages.translate import take_rows

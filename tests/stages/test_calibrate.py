@@ -23,7 +23,8 @@ from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, SELECTION
 from ultralink.stages import calibrate as stage
 from ultralink.stages.calibrate import calibrate
 from ultralink.stages.generate import generate
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.rehearsal import rehearsed_in_all
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.request import Message

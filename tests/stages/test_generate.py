@@ -40,7 +40,8 @@ from ultralink.prompts import PROMPTS, Step, load_prompts
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES, Stage
 from ultralink.stages.extract import extract
 from ultralink.stages.generate import generate
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.select import select
 from ultralink.store import Store
 from ultralink.teacher.endpoint import Endpoint
@@ -324,7 +325,7 @@ def test_another_run_has_a_budget_of_its_own(root: Path, teacher: Running) -> No
 def test_a_budget_in_usd_caps_the_run(root: Path, teacher: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     prices = Prices(prompt=10, cached=10, completion=100)
     cards = ModelCards({MODEL: ModelCard(context_tokens=32_768, usd_per_million_tokens=prices)})
-    monkeypatch.setattr("ultralink.stages.generate.load_models", lambda: cards)
+    monkeypatch.setattr("ultralink.stages.desks.load_models", lambda: cards)
 
     def cost(one: Night) -> float:
         return sum(prices.cost(each.usage.prompt, each.usage.cached, each.usage.completion) for each in journal(one))

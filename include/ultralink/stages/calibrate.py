@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import secrets
 
 from ultralink.dialogue.agreement import Agreement, measure
 from ultralink.dialogue.labelled import LabelledSet, load_labelled
 from ultralink.prompts import Step
 from ultralink.stages.casting import casting
-from ultralink.stages.night import Built, Night
+from ultralink.stages.desks import desk_of
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.rehearsal import CALIBRATION, rehearsed
 from ultralink.store import fingerprint
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.desk import Desk, rehearsal, teacher
 from ultralink.teacher.endpoint import Endpoint
-from ultralink.teacher.live import Origin
-from ultralink.teacher.models import load_models
 from ultralink.teacher.tally import Counts
 
 log = logging.getLogger(__name__)
@@ -116,14 +115,4 @@ def _nothing_to_do(night: Night, reason: str, *kept: str) -> Built:
 
 
 def _desk(night: Night, judge: Style) -> Desk:
-    store = night.store
-    return Desk(
-        fs=store.fs,
-        journal_folder=night.journal_folder,
-        writer=f"{CALIBRATION}-{secrets.token_hex(6)}",
-        origin=Origin(night.run_id, FIRST_SHARD),
-        cards=load_models(),
-        style=judge,
-        budget=night.dialogue_budget,
-        roster_folder=store.folder("roster"),
-    )
+    return desk_of(night, CALIBRATION, FIRST_SHARD, judge, night.dialogue_budget)

@@ -22,12 +22,10 @@ class Casting:
 def casting(night: Night, endpoint: Endpoint) -> Casting:
     """The night's casting at ``endpoint``.
 
-    The connection's model wins over the recipe's, but not over another one that the run was started with. A
-    writer that is not the recipe's also judges.
+    A writer that is not the recipe's also judges.
     """
-    recipe, writer = night.recipe, night.model
-    if endpoint.limits.model and writer == recipe.teacher.model:
-        writer = endpoint.limits.model
+    recipe = night.recipe
+    writer = endpoint.model(night.model, usual=recipe.teacher.model)
     judge = recipe.judge.model if writer == recipe.teacher.model else None
     return Casting(writer, judge_style(recipe, judge or writer))
 

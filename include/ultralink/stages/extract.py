@@ -8,7 +8,8 @@ from functools import cached_property
 from ultralink.errors import PartMissing
 from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.taken import Taken
 from ultralink.store import Part, fingerprint
 from ultralink.wikipedia.article import Candidate, Page, Passage, TurnedAway

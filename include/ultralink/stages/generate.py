@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ from ultralink.prompts import Step
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
 from ultralink.stages.calibrate import judge_may_reject
 from ultralink.stages.casting import Casting, casting
+from ultralink.stages.desks import count_asks, desk_of
 from ultralink.stages.failures import Failures
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.rehearsal import rehearsed, shard_name
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.desk import Desk, teacher
 from ultralink.teacher.endpoint import Endpoint
-from ultralink.teacher.live import Origin
-from ultralink.teacher.models import load_models
 from ultralink.teacher.program import Outcome, Progress, run_rows
 from ultralink.teacher.request import Sampling
 from ultralink.wikipedia.article import Passage
@@ -55,13 +54,13 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
     if kept := night.up_to_date(dialogues, made_by, night.parts(PASSAGES)):
         return Built(paths, f"Nothing to do: {kept.rows} dialogues are up to date")
     failures = Failures(stamp.rows, night.recipe.teacher.tolerated_failures)
+    prompts = night.book.fingerprint()
     async with teacher(work.desk(), endpoint) as ask:
         with dialogues.writer(made_by) as kept_rows, rejects.writer(made_by) as rejected_rows:
             async with aclosing(work.outcomes(ask, stamp.rows)) as outcomes:
                 async for outcome in outcomes:
                     conversation = outcome.result or _unanswered(outcome, failures)
                     if conversation.dialogue is not None:
-                        prompts = night.book.fingerprint()
                         row = dialogue_row(conversation.dialogue, night.recipe, chosen.writer, prompts, made_by)
                         kept_rows.add(row)
                     for turned_down in conversation.turned_down:
@@ -109,20 +108,17 @@ class _Work:
         )
 
     def desk(self) -> Desk:
-        recipe, store = self.night.recipe, self.night.store
-        return Desk(
-            fs=store.fs,
-            journal_folder=self.night.journal_folder,
-            writer=f"{self.shard:05d}-{secrets.token_hex(6)}",
-            origin=Origin(self.night.run_id, self.shard),
-            cards=load_models(),
+        recipe = self.night.recipe
+        return desk_of(
+            self.night,
+            shard_name(self.shard),
+            self.shard,
             style=self._style(recipe.teacher.answer_max_tokens),
+            budget=self.night.dialogue_budget,
             steps={
                 **dict.fromkeys(_QUESTIONS, self._style(recipe.teacher.question_max_tokens)),
                 Step.JUDGE: self.cast.judge,
             },
-            budget=self.night.dialogue_budget,
-            roster_folder=store.folder("roster"),
         )
 
     def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[Passage, Conversation], None]:
@@ -139,11 +135,7 @@ class _Work:
     async def rehearse(self, rows: int) -> Built:
         """Count and price every ask of the shard; nobody is called."""
         expected = self.night.recipe.teacher.expected_answer_tokens
-        async with rehearsal(self.desk(), lambda request: expected) as ask:
-            async with aclosing(self.outcomes(ask, rows)) as outcomes:
-                async for _ in outcomes:
-                    pass
-            total = ask.tally.total
+        total = await count_asks(self.desk(), lambda request: expected, lambda ask: self.outcomes(ask, rows))
         return rehearsed(self.night, shard_name(self.shard), f"{rows} passages with {self.cast.writer}", total)
 
     def _style(self, max_tokens: int) -> Style:

@@ -9,10 +9,8 @@ from ultralink.errors import RecipeError
 from ultralink.pool.row import Kind
 from ultralink.prompts import PromptBook
 from ultralink.recipe import Recipe
-from ultralink.stages.partition import Built, Partition
+from ultralink.stages.partition import Partition
 from ultralink.teacher.budget import Budget
-
-__all__ = ["Built", "Night"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,16 +13,15 @@ from ultralink.pool.rows import StoredRow, english_row, reject, stored
 from ultralink.pool.screen import ScreenPrompts, load_screen_prompts
 from ultralink.pool.screening import GATE, NO_VERDICT, Screened, ScreenedOut, screen
 from ultralink.schemas import DISTINCT_ROWS, SCREEN_REJECTS, SCREENED_ROWS
+from ultralink.stages.desks import count_asks, desk_of
 from ultralink.stages.edition import SHARD_OF, Edition
 from ultralink.stages.failures import Failures, Hope
 from ultralink.stages.partition import Built
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.budget import Budget
-from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.desk import Desk, teacher
 from ultralink.teacher.endpoint import Endpoint
-from ultralink.teacher.live import Origin
-from ultralink.teacher.models import load_models
 from ultralink.teacher.program import Outcome, Progress, run_rows
 from ultralink.teacher.request import Sampling
 
@@ -35,10 +33,8 @@ async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Buil
 
     Raises PartMissing and what asking the teacher raises; what was answered until then is in the journal.
     """
-    model = edition.recipe.screen.model
-    if endpoint.limits.model and edition.model == model:
-        model = endpoint.limits.model
-    work = _Work(edition, shard, model if edition.model == edition.recipe.screen.model else edition.model)
+    model = endpoint.model(edition.model, usual=edition.recipe.screen.model)
+    work = _Work(edition, shard, model, load_screen_prompts())
     rows = sum(1 for _ in work.rows())
     if edition.dry_run:
         return await work.rehearse(rows)
@@ -85,6 +81,7 @@ class _Work:
     edition: Edition
     shard: int
     model: str
+    prompts: ScreenPrompts
 
     @property
     def chats(self) -> Part:
@@ -97,10 +94,6 @@ class _Work:
     @property
     def rejected(self) -> Part:
         return self.edition.part(SCREEN_REJECTS, self.shard)
-
-    @property
-    def prompts(self) -> ScreenPrompts:
-        return load_screen_prompts()
 
     def rows(self) -> Iterator[EnglishRow]:
         """Every ``shards``-th chat."""
@@ -123,38 +116,26 @@ class _Work:
         )
 
     def desk(self) -> Desk:
-        recipe, store = self.edition.recipe, self.edition.store
+        recipe = self.edition.recipe
         sampling = Sampling(temperature=recipe.screen.temperature, max_tokens=recipe.screen.max_tokens)
-        return Desk(
-            fs=store.fs,
-            journal_folder=self.edition.journal_folder,
-            writer=f"{self.shard:05d}-{secrets.token_hex(6)}",
-            origin=Origin(self.edition.run_id, self.shard),
-            cards=load_models(),
-            style=Style(self.model, sampling),
-            budget=Budget(recipe.budget.usd, recipe.budget.tokens).share(self.edition.shards),
-            roster_folder=store.folder("roster"),
-        )
+        budget = Budget(recipe.budget.usd, recipe.budget.tokens).share(self.edition.shards)
+        return desk_of(self.edition, f"{self.shard:05d}", self.shard, Style(self.model, sampling), budget)
 
     def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[EnglishRow, Screened | ScreenedOut], None]:
         """Each chat's verdict, in order."""
-        card, prompts = ask.cards.find(self.model), self.prompts
+        card = ask.cards.find(self.model)
         context = self.edition.recipe.screen.context_tokens or (card.context_tokens if card else None)
         settings = self.edition.recipe.screen.model_copy(update={"context_tokens": context})
 
         async def program(row: EnglishRow, ask: Ask) -> Screened | ScreenedOut:
-            return await screen(row, ask, prompts, settings)
+            return await screen(row, ask, self.prompts, settings)
 
         return run_rows(program, self.rows(), ask, concurrency=settings.concurrency, progress=Progress(rows))
 
     async def rehearse(self, rows: int) -> Built:
         """Count and price every ask of the shard; nobody is called."""
         expected = self.edition.recipe.screen.expected_answer_tokens
-        async with rehearsal(self.desk(), lambda request: expected) as ask:
-            async with aclosing(self.outcomes(ask, rows)) as outcomes:
-                async for _ in outcomes:
-                    pass
-            total = ask.tally.total
+        total = await count_asks(self.desk(), lambda request: expected, lambda ask: self.outcomes(ask, rows))
         return Built(
             (),
             f"Dry run, {rows} chats with {self.model}: {total.paid} calls to pay for, "

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from ultralink.errors import PartMissing
 from ultralink.pool.row import Kind
 from ultralink.schemas import CHOICE, SELECTION
-from ultralink.stages.night import Built, Night
-from ultralink.stages.partition import REHEARSALS
+from ultralink.stages.night import Night
+from ultralink.stages.partition import REHEARSALS, Built
 from ultralink.teacher.tally import Counts
 
 CALIBRATION = "calibration"

@@ -6,7 +6,8 @@ from hashlib import blake2b
 
 from ultralink.errors import NothingNew, SchemaMismatch
 from ultralink.schemas import SELECTION
-from ultralink.stages.night import Built, Night
+from ultralink.stages.night import Night
+from ultralink.stages.partition import Built
 from ultralink.stages.taken import Taken
 from ultralink.store import Part, Stamp, fingerprint
 from ultralink.wikipedia.article import Candidate, Source

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,23 +14,20 @@ from ultralink.prompts import TranslationPrompts
 from ultralink.recipe import Translation
 from ultralink.schemas import CHOICE, TRANSLATION_REJECTS, TRANSLATIONS
 from ultralink.stages.casting import casting
+from ultralink.stages.desks import count_asks, desk_of
 from ultralink.stages.failures import Failures, Hope
 from ultralink.stages.night import Night
 from ultralink.stages.partition import Built
 from ultralink.stages.rehearsal import rehearsed, translation_name
 from ultralink.store import Part, fingerprint
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.desk import Desk, rehearsal, teacher
+from ultralink.teacher.desk import Desk, teacher
 from ultralink.teacher.endpoint import Endpoint
-from ultralink.teacher.live import Origin
-from ultralink.teacher.models import load_models
 from ultralink.teacher.program import Outcome, Progress, run_rows
 from ultralink.teacher.request import Request, Sampling
 from ultralink.translation.program import NotTranslated, Translated, translate
 from ultralink.translation.rows import direct_row, not_translated_row, translated_row
 from ultralink.translation.texts import expected_tokens
-
-log = logging.getLogger(__name__)
 
 ORIGIN = {kind: 1000 * (number + 1) for number, kind in enumerate(Kind)}  # a ledger's shards of each kind, from here
 _SAMPLING = {"temperature", "top_p"}
@@ -45,7 +40,7 @@ async def translate_rows(night: Night, kind: Kind, shard: int, endpoint: Endpoin
     and what asking the teacher raises; what was answered until then is in the journal.
     """
     work = _work(night, kind, shard, casting(night, endpoint).writer)
-    rows = sum(1 for _ in work.rows())
+    rows = work.count()
     if night.dry_run:
         return await work.rehearse(rows)
     made_by, paths = work.made_by(), (work.kept.path, work.rejected.path)
@@ -81,9 +76,10 @@ def take_rows(night: Night, kind: Kind, shard: int) -> Built:
     made_by = fingerprint(TRANSLATIONS[kind].version, _digest(choice), (shard, night.translated_shards))
     if done := night.up_to_date(kept, made_by, [choice]):
         return Built((kept.path,), f"Nothing to do: {done.rows} rows are up to date")
+    chosen = choice.modified()
     with kept.writer(made_by) as rows, rejected.writer(made_by):
         for row in _slice(choice, kind, shard, night.translated_shards):
-            rows.add(direct_row(row, night.recipe, made_by, choice.modified()))
+            rows.add(direct_row(row, night.recipe, made_by, chosen))
     return Built((kept.path, rejected.path), f"{rows.count} {kind} rows taken as they are")
 
 
@@ -115,6 +111,10 @@ class _Work:
     prompts: TranslationPrompts
 
     @property
+    def name(self) -> str:
+        return translation_name(self.kind, self.shard)
+
+    @property
     def choice(self) -> Part:
         return self.night.part(CHOICE)
 
@@ -129,6 +129,12 @@ class _Work:
     def rows(self) -> Iterator[EnglishRow]:
         """The shard's English rows."""
         return _slice(self.choice, self.kind, self.shard, self.night.translated_shards)
+
+    def count(self) -> int:
+        """How many rows the shard has. Raises PartMissing."""
+        _digest(self.choice)
+        of_kind = sum(row["kind"] == self.kind for row in self.choice.rows(["kind"]))
+        return len(range(self.shard, of_kind, self.night.translated_shards))
 
     def made_by(self) -> str:
         recipe = self.night.recipe
@@ -145,18 +151,10 @@ class _Work:
         )
 
     def desk(self) -> Desk:
-        recipe, store = self.night.recipe, self.night.store
-        sampling = Sampling(recipe.teacher.temperature, recipe.teacher.top_p, self.rules.max_tokens)
-        return Desk(
-            fs=store.fs,
-            journal_folder=self.night.journal_folder,
-            writer=f"{self.kind}-{self.shard:05d}-{secrets.token_hex(6)}",
-            origin=Origin(self.night.run_id, ORIGIN[self.kind] + self.shard),
-            cards=load_models(),
-            style=Style(self.model, sampling),
-            budget=self.night.english_budget,
-            roster_folder=store.folder("roster"),
-        )
+        teacher = self.night.recipe.teacher
+        sampling = Sampling(teacher.temperature, teacher.top_p, self.rules.max_tokens)
+        number = ORIGIN[self.kind] + self.shard
+        return desk_of(self.night, self.name, number, Style(self.model, sampling), self.night.english_budget)
 
     def outcomes(self, ask: Ask, rows: int) -> AsyncGenerator[Outcome[EnglishRow, Translated | NotTranslated], None]:
         """Each row's translation, in order."""
@@ -179,13 +177,8 @@ class _Work:
 
     async def rehearse(self, rows: int) -> Built:
         """Count and price every ask of the shard; nobody is called."""
-        async with rehearsal(self.desk(), self.likely_tokens) as ask:
-            async with aclosing(self.outcomes(ask, rows)) as outcomes:
-                async for _ in outcomes:
-                    pass
-            total = ask.tally.total
-        about = f"{rows} {self.kind} rows with {self.model}"
-        return rehearsed(self.night, translation_name(self.kind, self.shard), about, total)
+        total = await count_asks(self.desk(), self.likely_tokens, lambda ask: self.outcomes(ask, rows))
+        return rehearsed(self.night, self.name, f"{rows} {self.kind} rows with {self.model}", total)
 
 
 def _digest(choice: Part) -> str:
@@ -197,8 +190,6 @@ def _digest(choice: Part) -> str:
 
 def _slice(choice: Part, kind: Kind, shard: int, shards: int) -> Iterator[EnglishRow]:
     """Every ``shards``-th row of the kind."""
-    if choice.stamp() is None:
-        raise PartMissing(f"{choice.path}: no such part; run choose of this night first")
     names = [name for name in CHOICE.schema.names if name not in {"position", "edition"}]
     of_kind = (row for row in choice.rows(names) if row["kind"] == kind)
     return (english_row(cast(StoredRow, row)) for number, row in enumerate(of_kind) if number % shards == shard)

@@ -55,6 +55,10 @@ class Endpoint:
     limits: Limits = field(default_factory=Limits)
     bearer: Callable[[], str] | None = field(default=None, repr=False)
 
+    def model(self, wanted: str, *, usual: str) -> str:
+        """The model to ask: the connection's wins over the recipe's (``usual``), not over a run's own choice."""
+        return self.limits.model if self.limits.model and wanted == usual else wanted
+
     @classmethod
     def from_client(
         cls, client: AsyncOpenAI | OpenAI, extra: Mapping[str, object], timeout_s: float | None = None
