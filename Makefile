@@ -7,7 +7,7 @@ LANG_CODE ?= zh
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down judge screen test lint bench lock clean
+.PHONY: help demo up down judge screen test lint bench bench-release lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,10 +33,14 @@ test: $(VENV)/installed-dev  ## all tests, lint and types
 lint: $(VENV)/installed-dev  ## ruff and mypy alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(VENV)/installed-dev  ## engine beside bare clients, masks and checks, pruning: as tables
+bench: $(VENV)/installed-dev  ## engine beside bare clients, masks and checks, pruning, a release: as tables
 	@$(BIN)/python benchmarks/engine.py
 	@$(BIN)/python benchmarks/translation.py
 	@$(BIN)/python benchmarks/pruning.py
+	@$(BIN)/python benchmarks/releasing.py
+
+bench-release: $(VENV)/installed-dev  ## a release of ROWS (1,032,000) made-up samples alone: time, memory, recall
+	@$(BIN)/python benchmarks/releasing.py $(if $(ROWS),--rows $(ROWS))
 
 lock: $(VENV)/installed-dev  ## resolve requirements*.in into the locks
 	@$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --custom-compile-command "make lock" requirements.in -o requirements.txt

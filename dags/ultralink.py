@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup, TriggerRule
+from airflow.sdk import DAG, CronPartitionTimetable, Param, TaskGroup, TriggerRule
 
 from ultralink.configured import load_language
 from ultralink.errors import PermanentError
 from ultralink.pool.row import Kind
 from ultralink.pool.rows import LANGUAGE
 from ultralink.recipe import LANGUAGES, Recipe, configured_languages
+from ultralink_airflow import assets
 from ultralink_airflow.broken import BrokenDag
 from ultralink_airflow.defaults import default_args
 from ultralink_airflow.dialogue import CalibrateJudgeOperator, GenerateDialoguesOperator
@@ -48,7 +49,6 @@ Settings: `include/languages/{language}.yaml`, prompts: `include/prompts/{langua
 def build(recipe: Recipe) -> DAG:
     """The Dag of one language."""
     language = recipe.language
-    samples = Asset(name=f"ultralink_{language}_samples", uri=f"ultralink://samples/{language}", group="ultralink")
     with DAG(
         dag_id=f"ultralink_{language}",
         dag_display_name=f"UltraLink · {recipe.name}",
@@ -125,7 +125,10 @@ def build(recipe: Recipe) -> DAG:
         with TaskGroup("publish"):
             # Either half of a night may have nothing new: then it is skipped, and the other is published.
             publish = PublishSamplesOperator(
-                task_id="publish", language=language, outlets=[samples], trigger_rule=TriggerRule.NONE_FAILED
+                task_id="publish",
+                language=language,
+                outlets=[assets.samples(language)],
+                trigger_rule=TriggerRule.NONE_FAILED,
             )
         select >> [extract, calibrate] >> generate >> publish
         choose >> kinds >> publish

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, TaskGroup
+from airflow.sdk import DAG, CronPartitionTimetable, Param, TaskGroup
 
 from ultralink.errors import PermanentError
 from ultralink.pool.recipe import POOL_RECIPE, PoolRecipe, load_pool_recipe
 from ultralink.pool.screen import load_screen_prompts
+from ultralink_airflow import assets
 from ultralink_airflow.broken import BrokenDag
 from ultralink_airflow.defaults import default_args
 from ultralink_airflow.pool import (
@@ -40,7 +41,6 @@ changed. **A task failed:** its log ends with a note that says what to do. Setti
 
 def build(recipe: PoolRecipe) -> DAG:
     """The Dag of the pool."""
-    pool = Asset(name="ultralink_english_pool", uri="ultralink://pool/en", group="ultralink")
     with DAG(
         dag_id=DAG_ID,
         dag_display_name="UltraLink · English pool",
@@ -67,7 +67,7 @@ def build(recipe: PoolRecipe) -> DAG:
                 shard=list(range(recipe.shards))
             )
         with TaskGroup("publish"):
-            publish = PublishPoolOperator(task_id="publish", outlets=[pool])
+            publish = PublishPoolOperator(task_id="publish", outlets=[assets.english_pool()])
         read >> distinct >> screen >> publish
     return dag
 

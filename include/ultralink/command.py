@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.markup import escape
 
 from ultralink.errors import UltraLinkError
 
@@ -14,7 +15,7 @@ def run(command: Callable[[], None], console: Console) -> int:
     try:
         command()
     except UltraLinkError as error:
-        console.print(f"[bold red]{error}[/]", soft_wrap=True)
+        console.print(f"[bold red]{escape(str(error))}[/]", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("Interrupted.")

@@ -104,6 +104,14 @@ class SubsetMissing(PermanentError):
     """A language has no sample of a subset that its recipe makes (both named)."""
 
 
+class PartitionChanged(PermanentError):
+    """A night was made anew after the release was planned: a new run plans with what is there now."""
+
+
+class SampleUnfit(PermanentError):
+    """A sample cannot be trained on: its messages do not take turns, or one is empty (part and row named)."""
+
+
 class ReleaseExists(PermanentError):
     """The version is taken: a release is never changed."""
 

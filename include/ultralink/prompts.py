@@ -266,6 +266,9 @@ class PromptBook(Section):
     findings: Mapping[Annotated[Gate, Field(strict=False)], _Text] = Field(
         description="per gate: what was wrong, and what to do about it"
     )
+    document_request: _Text | None = Field(
+        default=None, description="opens a dialogue that is released with its document; none: the document stands alone"
+    )
     translation: TranslationPrompts | None = Field(default=None, description="none: no row is translated")
 
     @field_validator("findings")

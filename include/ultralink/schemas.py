@@ -234,6 +234,7 @@ SCREEN_REJECTS = Stage("screen_rejects", 1, _REJECT)
 POOL_REJECTS = Stage("pool_rejects", 1, _REJECT)
 REJECTS = Stage("rejects", 2, _REJECT)
 LEDGER = Stage("ledger", 2, ledger.LEDGER)
+POOL_LEDGER = Stage("pool_ledger", 1, ledger.LEDGER)  # apart from that of the English night of the same date
 
 # --- releases -----------------------------------------------------------------------------------
 
@@ -321,6 +322,9 @@ PLACES = Stage(
         ]
     ),
 )
+
+# The names of all scores that rows of the release have, sorted.
+SCORE_NAMES = Stage("score_names", 1, pa.schema([_required("name", pa.string())]))
 
 # The files that a stage of a release wrote aside.
 STAGED_FILES = Stage(

@@ -18,9 +18,11 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from numpy.typing import NDArray
 
 from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly, TimeUnknown
 from ultralink.schemas import Stage
@@ -258,14 +260,22 @@ class Part:
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows as record batches. Raises PartMissing, SchemaMismatch."""
-        try:
-            with self._open() as file:
-                self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
-                yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
-        except FileNotFoundError:
-            raise PartMissing(
-                f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
-            ) from None
+        with self._reading() as file:
+            yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+
+    def selected(self, numbers: NDArray[np.int64], columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of these ``numbers`` (from 0, ascending) as record batches; others are hardly read.
+
+        Raises PartMissing, SchemaMismatch.
+        """
+        with self._reading() as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                low, high = np.searchsorted(numbers, (start, end))
+                if low < high:
+                    yield from _rows_of_group(file, group, numbers[low:high] - start, columns)
+                start = end
 
     @contextlib.contextmanager
     def writer(self, made_by: str) -> Iterator[PartWriter]:
@@ -292,6 +302,17 @@ class Part:
                 part.add(row)
         return Stamp(made_by, part.digest(), part.count)
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[pq.ParquetFile]:
+        try:
+            with self._open() as file:
+                self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
+                yield file
+        except FileNotFoundError:
+            raise PartMissing(
+                f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
+            ) from None
+
     def _open(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.store.fs.open(self.path, "rb"))
@@ -316,6 +337,20 @@ class Part:
                 f"{self.stage.name!r} in version {self.stage.version}; delete the part or run with rebuild"
             )
         return Stamp(found["ultralink.fingerprint"], found["ultralink.digest"], rows)
+
+
+def _rows_of_group(
+    file: pq.ParquetFile, group: int, numbers: NDArray[np.int64], columns: list[str] | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows ``numbers`` (ascending) of a row group."""
+    start = 0
+    for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=[group], columns=columns):
+        low, high = np.searchsorted(numbers, (start, start + len(batch)))
+        if high - low == len(batch):
+            yield batch
+        elif low < high:
+            yield batch.take(pa.array(numbers[low:high] - start))
+        start += len(batch)
 
 
 def _sync(path: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from ultralink.stages.night import Night
-    from ultralink.stages.partition import Built, Partition
+    from ultralink.stages.partition import Built, Work
     from ultralink.store import Store
 
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
@@ -38,7 +38,7 @@ def open_store() -> Store:
     return Store(path.fs, path.path)
 
 
-PartitionT = TypeVar("PartitionT", bound="Partition")
+PartitionT = TypeVar("PartitionT", bound="Work")
 
 
 class PartitionOperator(BaseOperator, Generic[PartitionT], ABC):

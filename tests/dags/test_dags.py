@@ -13,10 +13,11 @@ import pytest
 
 from ultralink.pool.recipe import load_pool_recipe
 from ultralink.recipe import configured_languages, load_recipe
+from ultralink.release.recipe import SUBSETS, load_release_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ["en", "es", "fr", "ru", "zh"]
-POOL = "ultralink_english_pool"
+POOL, RELEASE = "ultralink_english_pool", "ultralink_release"
 
 # Parses the Dag folder as the Dag processor does, and prints what it would store.
 PARSE = """
@@ -69,9 +70,13 @@ def parse(project: Path) -> dict[str, dict[str, str]]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def dag_ids(*languages: str, others: tuple[str, ...] = (POOL, RELEASE)) -> list[str]:
+    return sorted([*others, *(f"ultralink_{language}" for language in languages)])
+
+
 def test_there_is_one_dag_per_language(dags: dict[str, object]) -> None:
     assert configured_languages() == LANGUAGES
-    assert sorted(dags) == sorted([POOL, *(f"ultralink_{language}" for language in LANGUAGES)])
+    assert sorted(dags) == dag_ids(*LANGUAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -121,6 +126,8 @@ def mapped_over(dag_id: str, task_id: str) -> int:
     if dag_id == POOL:
         pool = load_pool_recipe()
         return len(pool.sources) if task_id == "read.read" else pool.shards
+    if dag_id == RELEASE:
+        return len(LANGUAGES) * len(SUBSETS) if task_id == "write.export" else load_release_recipe().shards
     recipe = load_recipe(dag_id.removeprefix("ultralink_"))
     return recipe.agnostic.shards if task_id.startswith("english.") else recipe.shards
 
@@ -146,7 +153,7 @@ def test_german_is_two_files(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests/data/de_prompts.yaml", project / "include/prompts/de.yaml")
     found = parse(project)
     assert found["errors"] == {}
-    assert found["dags"] == sorted([POOL, *(f"ultralink_{language}" for language in [*LANGUAGES, "de"])])
+    assert found["dags"] == dag_ids(*LANGUAGES, "de")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_a_mistake_names_file_and_field_and_breaks_only_its_dag(
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
     found = parse(project)
-    assert found["dags"] == sorted([POOL, *(f"ultralink_{language}" for language in LANGUAGES if language != "fr")])
+    assert found["dags"] == dag_ids(*(language for language in LANGUAGES if language != "fr"))
     (where, error), *more = found["errors"].items()
     assert not more
     assert where == str(project / "include" / "languages" / "fr.yaml")  # a path of its own keeps the others alive
@@ -183,7 +190,7 @@ def test_a_mistake_in_the_pool_breaks_only_the_pool(tmp_path: Path) -> None:
     path = project / "include/pool.yaml"
     path.write_text(path.read_text().replace("schedule:", "shedule:", 1))
     found = parse(project)
-    assert found["dags"] == [f"ultralink_{language}" for language in LANGUAGES]
+    assert found["dags"] == dag_ids(*LANGUAGES, others=(RELEASE,))
     ((where, error),) = found["errors"].items()
     assert where == str(path)
     assert "shedule" in error
@@ -197,3 +204,53 @@ def test_english_rows_are_published_whatever_became_of_the_dialogues(dags: dict[
         assert publish.upstream_task_ids == {"dialogue.generate", "english.chat", "english.math", "english.code"}
         taken = {type(dag.get_task(f"english.{kind}").operator_class).__name__ for kind in ("chat", "math", "code")}
         assert len(taken) == 1
+
+
+def test_a_release_follows_the_nights_of_all_languages(dags: dict[str, object]) -> None:
+    from airflow.sdk import PartitionedAssetTimetable
+
+    dag = dags[RELEASE]
+    assert dag.task_ids == [
+        "collect.plan",
+        "collect.measure",
+        "clean.exact",
+        "clean.near",
+        "clean.decontaminate",
+        "write.split",
+        "write.export",
+        "write.card",
+        "publish.publish",
+        "publish.push",
+    ]
+    assert isinstance(dag.timetable, PartitionedAssetTimetable)
+    awaited = {asset.name for asset in dag.timetable.asset_condition.objects}
+    assert awaited == {f"ultralink_{language}_samples" for language in LANGUAGES}
+    published = {
+        outlet.name
+        for language in LANGUAGES
+        for outlet in dags[f"ultralink_{language}"].get_task("publish.publish").outlets
+    }
+    assert awaited == published
+    assert dag.get_task("write.split").upstream_task_ids == {"clean.near", "clean.decontaminate"}
+    assert dag.params["languages"] == LANGUAGES
+
+
+def test_a_mistake_in_the_release_breaks_only_the_release(tmp_path: Path) -> None:
+    project = project_copy(tmp_path)
+    path = project / "include/release.yaml"
+    path.write_text(path.read_text().replace("privacy: {email: remove", "privacy: {email: burn", 1))
+    found = parse(project)
+    assert found["dags"] == dag_ids(*LANGUAGES, others=(POOL,))
+    ((where, error),) = found["errors"].items()
+    assert where == str(path)
+    assert "privacy.email" in error
+
+
+def test_a_release_may_be_of_some_languages(tmp_path: Path) -> None:
+    project = project_copy(tmp_path)
+    path = project / "include/release.yaml"
+    path.write_text(path.read_text().replace("languages: null", "languages: [zh, xx]", 1))
+    found = parse(project)
+    ((where, error),) = found["errors"].items()
+    assert where == str(path)
+    assert "'xx'" in error

@@ -37,7 +37,15 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
 
 
 @pytest.fixture(scope="module")
-def live(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def more_environment() -> dict[str, str]:
+    """Environment that a module wants its Airflow to have; a module may replace this fixture."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def live(
+    teacher: Teacher, more_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("airflow")
     settings = LocalSettings(
         home, str(home / "store"), f"sqlite:///{home}/airflow.db?timeout=60", free_port(), scheduled=False
@@ -45,6 +53,8 @@ def live(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", "any-key")
         patch.setenv("OPENAI_BASE_URL", teacher.url)
+        for name, value in more_environment.items():
+            patch.setenv(name, value)
         for name in ("AIRFLOW__CORE__UNIT_TEST_MODE", "AIRFLOW_HOME"):
             patch.delenv(name, raising=False)
         try:

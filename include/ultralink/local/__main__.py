@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from ultralink.command import run
-from ultralink.local.demo import Following, show
+from ultralink.local.demo import Following, released_languages, show, show_release
 from ultralink.local.processes import refuse_if_running, start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings, Secrets, free_port
@@ -23,7 +23,7 @@ _OFFLINE = (
 
 
 def demo(language: str, date: str | None, console: Console) -> None:
-    """Start Airflow, make the English pool, run one night, show it, stop what was started."""
+    """Start Airflow, make the English pool, run one night, release it, show all, stop what was started."""
     recipe = load_recipe(language)
     settings = LocalSettings.from_environment(port=free_port(), scheduled=False)
     refuse_if_running(settings.home)
@@ -31,7 +31,11 @@ def demo(language: str, date: str | None, console: Console) -> None:
         api = _started(settings, console)
         date = date or str(recipe.start_date)
         Following(api, settings, console, "ultralink_english_pool", date).run()
-        show(settings, console, language, date, Following(api, settings, console, f"ultralink_{language}", date).run())
+        run_id = Following(api, settings, console, f"ultralink_{language}", date).run()
+        release = Following(api, settings, console, "ultralink_release", date)
+        release.run(languages=released_languages(settings), allow_missing=True)
+        show(settings, console, language, date, run_id)
+        show_release(settings, console)
 
 
 def up(console: Console) -> None:

@@ -19,6 +19,8 @@ from rich.text import Text
 from ultralink.local.processes import LocalError
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings
+from ultralink.recipe import configured_languages
+from ultralink.release.shelf import Shelf
 from ultralink.schemas import SAMPLES, SampleRow
 from ultralink.stages.edition import PoolStatistics, complete_editions, read_pool_statistics
 from ultralink.stages.statistics import Statistics, read_statistics
@@ -29,7 +31,8 @@ _REGISTER_TIMEOUT_S = 90
 _LOG_LINES = 12
 _IN_ORDER = (
     "read", "distinct", "screen",
-    "select", "extract", "calibrate", "generate", "choose", "chat", "math", "code", "publish",
+    "select", "extract", "calibrate", "generate", "choose", "chat", "math", "code",
+    "plan", "measure", "exact", "near", "decontaminate", "split", "export", "card", "publish", "push",
 )  # fmt: skip
 
 
@@ -43,12 +46,12 @@ class Following:
     dag_id: str
     date: str
 
-    def run(self) -> str:
+    def run(self, **params: object) -> str:
         """Trigger the Dag, wait for it with progress, return the run's id. Raises LocalError if it fails."""
         self._wait_for_dag()
         self.api.pause(self.dag_id, paused=False)
         try:
-            run_id = self.api.trigger(self.dag_id, self.date, {})
+            run_id = self.api.trigger(self.dag_id, self.date, params)
             self.console.print(f"Run [bold]{run_id}[/] of [bold]{self.dag_id}[/], partition {self.date}")
             state = self._follow(run_id)
         finally:
@@ -111,6 +114,28 @@ def show(settings: LocalSettings, console: Console, language: str, date: str, ru
     console.print("\n[bold]Parquet files[/]")
     for stage, path in statistics.outputs.items():
         console.print(f"  {stage:<18}{path}", soft_wrap=True, highlight=False)
+
+
+def show_release(settings: LocalSettings, console: Console) -> None:
+    """Print the newest release's figures, and where its card is."""
+    shelf = Shelf(Store.at(settings.store))
+    release = shelf.manifest("latest")
+    table = Table(title=f"release {release.version}", title_justify="left")
+    for name in ("subset", "train", "validation"):
+        table.add_column(name, justify="left" if name == "subset" else "right")
+    for one in release.configurations:
+        table.add_row(f"{one.language}_{one.subset}", f"{one.train:,}", f"{one.validation:,}")
+    console.print(table)
+    removed = ", ".join(f"{count:,} {stage}" for stage, count in release.removed.items() if count)
+    console.print(f"Left out: {removed or 'nothing'}", highlight=False)
+    path = shelf.path(release.version)
+    console.print(f"\n[bold]Release[/] {path}\n[bold]Card[/]    {path}/README.md", soft_wrap=True, highlight=False)
+
+
+def released_languages(settings: LocalSettings) -> list[str]:
+    """The languages that have a published night."""
+    store = Store.at(settings.store)
+    return [language for language in configured_languages() if store.dates(SAMPLES, language)]
 
 
 def _summary(states: Counter[str]) -> str:

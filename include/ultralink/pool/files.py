@@ -1,4 +1,4 @@
-"""The rows of a source's file: JSON Lines (plain, .gz, .zst) or Parquet, streamed from wherever it is."""
+"""The rows of a file: JSON Lines (plain, .gz, .zst) or Parquet, streamed from wherever it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub import constants
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the HTTP client it has come to use
 
-from ultralink.errors import SourceError, SourceUnreachable, UltraLinkError
+from ultralink.errors import PermanentError, SourceError, SourceUnreachable, UltraLinkError
 from ultralink.pool.recipe import Source
 
 LONGEST_LINE = 1 << 24  # bytes: a conversation is a hundred times shorter, and a line is held whole
@@ -33,6 +33,32 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _NOT_CONNECTED = (ConnectionError, TimeoutError, socket.gaierror, aiohttp.ClientConnectionError)
 _PROBLEMS = (OSError, ValueError, ImportError, pa.ArrowException, aiohttp.ClientError, HTTPError)
 _PASSING = (408, 425, 429)  # of the 4xx, those that the same request may survive later
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file to read: its name in the recipe, and what its errors are. ``place`` begins their messages."""
+
+    name: str
+    path: str
+    place: str
+    refused: type[PermanentError]
+
+    @property
+    def stem(self) -> str:
+        """The path without a URL's query and a compression's suffix."""
+        path = self.path.partition("?")[0] if "://" in self.path else self.path
+        return next((path.removesuffix(suffix) for suffix in _COMPRESSIONS if path.endswith(suffix)), path)
+
+    @property
+    def compression(self) -> str | None:
+        """Arrow's name of how the file is compressed."""
+        path = self.path.partition("?")[0] if "://" in self.path else self.path
+        return next((name for suffix, name in _COMPRESSIONS.items() if path.endswith(suffix)), None)
+
+    def error(self, why: str) -> PermanentError:
+        """What to raise of this file."""
+        return self.refused(f"{self.place}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +89,13 @@ class Wrong(ValueError):
         self.reason = reason
 
 
-def malformed(source: Source, row: int, wrong: Wrong, text: str) -> Malformed:
+def malformed(source: Source | DataFile, row: int, wrong: Wrong, text: str) -> Malformed:
     """The malformed row of ``source``; of ``text`` only an excerpt is kept."""
     excerpt = " ".join(text[: 4 * EXCERPT].split())[:EXCERPT]
     return Malformed(source.name, row, wrong.field[:EXCERPT], wrong.reason, excerpt)
+
+
+Reader = Callable[[DataFile, BinaryIO], Iterator[Record | Malformed]]
 
 
 def records(source: Source) -> Iterator[Record | Malformed]:
@@ -75,16 +104,11 @@ def records(source: Source) -> Iterator[Record | Malformed]:
     Lines with nothing but white space are no rows, but count as lines. Raises SourceError (missing, refused,
     truncated, damaged, unknown suffix) and SourceUnreachable, both naming source, file and the last row read.
     """
-    read = _reader(source)
-    row = 0
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(_opened(source))
-            for record in read(source, file):
-                row = record.row
-                yield record
-        except _PROBLEMS as problem:
-            raise _typed(source, row, problem) from problem
+    file = _file(source)
+    reader = json_lines_or_parquet(file)
+    if reader is None:
+        raise file.error("its name must end in .jsonl, .jsonl.gz, .jsonl.zst or .parquet")
+    yield from read(file, reader)
 
 
 def checksum(source: Source) -> str:
@@ -92,45 +116,66 @@ def checksum(source: Source) -> str:
 
     Raises as `records` does.
     """
+    return file_checksum(_file(source))
+
+
+def _file(source: Source) -> DataFile:
+    return DataFile(source.name, source.path, f"source {source.name} ({source.path})", SourceError)
+
+
+# --- any file -------------------------------------------------------------------------------------
+
+
+def read(file: DataFile, reader: Reader) -> Iterator[Record | Malformed]:
+    """What ``reader`` finds in ``file``. Raises ``file.refused`` and SourceUnreachable."""
+    row = 0
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(_opened(file))
+            for record in reader(file, opened):
+                row = record.row
+                yield record
+        except _PROBLEMS as problem:
+            raise _typed(file, row, problem) from problem
+
+
+def file_checksum(file: DataFile) -> str:
+    """What changes when ``file`` does: of a local one its content's hash, else what its server tells.
+
+    Raises ``file.refused`` and SourceUnreachable.
+    """
     try:
-        _must_be_online(source)
-        fs, path = fsspec.core.url_to_fs(source.path)
+        _must_be_online(file)
+        fs, path = fsspec.core.url_to_fs(file.path)
         if not isinstance(fs, LocalFileSystem):
             return f"{fs.checksum(path):x}"
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        with Path(path).open("rb") as opened:
+            return hashlib.file_digest(opened, "blake2b").hexdigest()[:32]
     except _PROBLEMS as problem:
-        raise _typed(source, 0, problem) from problem
+        raise _typed(file, 0, problem) from problem
 
 
-_Reader = Callable[[Source, BinaryIO], Iterator[Record | Malformed]]
-
-
-def _reader(source: Source) -> _Reader:
-    path = source.path.partition("?")[0] if "://" in source.path else source.path
-    stem, compression = path, None
-    for suffix, name in _COMPRESSIONS.items():
-        if path.endswith(suffix):
-            stem, compression = path.removesuffix(suffix), name
-    if stem.endswith((".jsonl", ".json")):
-        return lambda source, file: _lines(source, _buffered(file, compression))
-    if path.endswith(".parquet"):
+def json_lines_or_parquet(file: DataFile) -> Reader | None:
+    """The reader that fits the name of ``file``."""
+    if file.stem.endswith((".jsonl", ".json")):
+        return _lines
+    if file.stem.endswith(".parquet") and file.compression is None:
         return _table
-    raise _error(source, "its name must end in .jsonl, .jsonl.gz, .jsonl.zst or .parquet")
+    return None
+
+
+def unpacked(file: DataFile, opened: BinaryIO) -> BinaryIO:
+    """The content, unpacked as it is read. By Arrow, for it tells a truncated stream from a whole one."""
+    if file.compression is not None:
+        opened = pa.CompressedInputStream(pa.PythonFile(opened, mode="r"), file.compression)
+    return io.BufferedReader(cast(io.RawIOBase, opened), BUFFER)
 
 
 # --- JSON Lines -----------------------------------------------------------------------------------
 
 
-def _buffered(file: BinaryIO, compression: str | None) -> BinaryIO:
-    """``file``, unpacked as it is read. By Arrow, for it tells a truncated stream from a whole one."""
-    if compression is not None:
-        file = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
-    return io.BufferedReader(cast(io.RawIOBase, file), BUFFER)
-
-
-def _lines(source: Source, file: BinaryIO) -> Iterator[Record | Malformed]:
-    row = 0
+def _lines(source: DataFile, opened: BinaryIO) -> Iterator[Record | Malformed]:
+    row, file = 0, unpacked(source, opened)
     while line := file.readline(LONGEST_LINE):
         row += 1
         if row == 1:
@@ -152,12 +197,12 @@ def _skip_line(file: BinaryIO) -> None:
         pass
 
 
-def _not_an_array(source: Source, line: bytes) -> None:
+def _not_an_array(source: DataFile, line: bytes) -> None:
     """A .json file is often one array; read by lines, every row of it would look malformed."""
     begins = line.lstrip()
     holds_objects = begins[1:].lstrip().startswith(b"{")
     if begins.startswith(b"[") and (holds_objects or not begins.rstrip().endswith(b"]")):
-        raise _error(source, "row 1: the file is one JSON array; write one object per line (jq -c '.[]')")
+        raise source.error("row 1: the file is one JSON array; write one object per line (jq -c '.[]')")
 
 
 def _fields(line: bytes) -> dict[str, object]:
@@ -203,7 +248,7 @@ def _readable(line: bytes) -> str:
 # --- Parquet --------------------------------------------------------------------------------------
 
 
-def _table(source: Source, file: BinaryIO) -> Iterator[Record | Malformed]:
+def _table(source: DataFile, file: BinaryIO) -> Iterator[Record | Malformed]:
     row = 0
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=COLUMN_BUFFER) as table:
         for batch in table.iter_batches(ROWS_PER_BATCH):
@@ -219,35 +264,35 @@ def _table(source: Source, file: BinaryIO) -> Iterator[Record | Malformed]:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
-    _must_be_online(source)
-    with fsspec.open(source.path, "rb") as file:
-        yield file
+def _opened(file: DataFile) -> Iterator[BinaryIO]:
+    _must_be_online(file)
+    with fsspec.open(file.path, "rb") as opened:
+        yield opened
 
 
-def _must_be_online(source: Source) -> None:
-    if source.path.startswith("hf://") and constants.HF_HUB_OFFLINE:
+def _must_be_online(file: DataFile) -> None:
+    if file.path.startswith("hf://") and constants.HF_HUB_OFFLINE:
         why = "Hugging Face is switched off by HF_HUB_OFFLINE; unset it, or name a downloaded file as path"
-        raise _error(source, why)
+        raise file.error(why)
 
 
-def _typed(source: Source, row: int, problem: BaseException) -> UltraLinkError:
+def _typed(file: DataFile, row: int, problem: BaseException) -> UltraLinkError:
     """What happened, as one of our errors. File systems wrap their causes, so the whole chain is looked at."""
     chain = list(_causes(problem))
     after = f"after row {row}: " if row else ""
     said = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:300]}"
     if any(map(_is_passing, chain)):
         why = f"{after}its server cannot be reached ({said}); without a network, name a downloaded file as path"
-        return SourceUnreachable(f"{_place(source)}: {why}")
+        return SourceUnreachable(f"{file.place}: {why}")
     if isinstance(problem, FileNotFoundError):
-        return _error(source, f"{after}no such file ({said})")
+        return file.error(f"{after}no such file ({said})")
     if any(map(_status, chain)) or isinstance(problem, PermissionError):
-        return _error(source, f"{after}access is refused ({said}); check the path and the account's access")
+        return file.error(f"{after}access is refused ({said}); check the path and the account's access")
     if isinstance(problem, ImportError):
-        return _error(source, f"its file system needs a package: {said}")
+        return file.error(f"its file system needs a package: {said}")
     if row or not _is_about_opening(problem):
-        return _error(source, f"{after}the file is truncated or damaged ({said})")
-    return _error(source, f"cannot be opened ({said})")
+        return file.error(f"{after}the file is truncated or damaged ({said})")
+    return file.error(f"cannot be opened ({said})")
 
 
 def _is_passing(problem: BaseException) -> bool:
@@ -274,11 +319,3 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
 def _status(problem: BaseException) -> int:
     status = getattr(getattr(problem, "response", None), "status_code", None) or getattr(problem, "status", None)
     return status if isinstance(status, int) else 0
-
-
-def _place(source: Source) -> str:
-    return f"source {source.name} ({source.path})"
-
-
-def _error(source: Source, why: str) -> SourceError:
-    return SourceError(f"{_place(source)}: {why}")

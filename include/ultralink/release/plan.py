@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from ultralink.release.recipe import Format, ReleaseRecipe
 from ultralink.store import fingerprint
 
+_WITHOUT_EFFECT = {"owner", "start_date", "languages", "shards", "formats", "hub_conn_id"}  # or planned for itself
+
 
 class SourcePart(BaseModel):
     """The samples of one night of one language."""
@@ -37,6 +39,7 @@ class Plan(BaseModel):
     missing: dict[str, tuple[str, ...]]  # language -> subsets that it should have but has not
     sources: tuple[SourcePart, ...]
     recipe: ReleaseRecipe
+    measures: str  # a hash of the evaluation sets and blocklists as they were
 
     @property
     def rows(self) -> int:
@@ -45,9 +48,13 @@ class Plan(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Of what the release is made of; not of its version and run."""
-        made_from = self.model_dump(mode="json", include={"languages", "formats", "missing", "recipe"})
-        return fingerprint(made_from, [[source.language, source.date, source.digest] for source in self.sources])
+        """Of what the release is made of; not of its version and run, nor of what settings leave as it is."""
+        made_from = self.model_dump(mode="json", include={"languages", "formats", "missing", "measures"})
+        return fingerprint(
+            made_from,
+            self.recipe.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+            [[source.language, source.date, source.digest] for source in self.sources],
+        )
 
     def shares(self, shards: int) -> list[list[SourcePart]]:
         """The sources dealt out to ``shards`` tasks, the largest first to whoever has least."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from datetime import date
 from enum import StrEnum
@@ -12,9 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ultralink.errors import RecipeError
 from ultralink.pool.recipe import NearDuplicateRules
-from ultralink.recipe import INCLUDE, Section, Share, read_yaml
+from ultralink.recipe import INCLUDE, Section, Share, configured_languages, read_yaml
 
-RELEASE_RECIPE = INCLUDE / "release.yaml"
 SUBSETS = ("chat_specific", "chat_agnostic", "math", "code")
 VERSION = r"^(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -35,14 +35,14 @@ def _from_include(path: str) -> str:
 
 
 class EvaluationSet(Section):
-    """A file of test items: JSON Lines (plain, .gz, .zst), tab-separated values or Parquet.
+    """A file of test items: JSON Lines, tab- or comma-separated values (plain, .gz, .zst) or Parquet.
 
     ``path`` is relative to include/, absolute, or any fsspec URL; ``hf://`` goes through huggingface_hub.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     path: str = Field(min_length=1)
-    fields: list[str] = Field(min_length=1, description="columns whose texts make an item; a dot goes into an object")
+    fields: list[str] = Field(min_length=1, description="columns that make an item, the question first")
     ignore_numbers: bool = Field(default=False, description="two texts that differ in numbers alone are the same")
 
     @field_validator("path")
@@ -54,8 +54,8 @@ class EvaluationSet(Section):
 class Decontamination(Section):
     """A row goes if it shares a run of ``words`` words with a test item, or the whole of a shorter item.
 
-    Of scripts without spaces, ``characters`` characters make a run. 13 words are GPT-3's (Brown et al., 2020,
-    appendix C).
+    Of scripts without spaces, ``characters`` characters make a run; of a mixture, the parts of either add up. All
+    rules are in `release.contamination`. 13 words are GPT-3's (Brown et al., 2020, appendix C).
     """
 
     words: int = Field(default=13, ge=5, le=50)
@@ -101,12 +101,26 @@ class ReleaseRecipe(Section):
     blocklists: dict[str, str] = Field(default={}, description="language: file with one word or phrase per line")
     hub_conn_id: str = Field(default="huggingface_default", description="Airflow connection with the hub's token")
 
+    @field_validator("languages")
+    @classmethod
+    def _configured(cls, values: list[str] | None) -> list[str] | None:
+        known = configured_languages()
+        if unknown := [value for value in values or [] if value not in known]:
+            raise ValueError(f"{unknown[0]!r} has no recipe; there are {', '.join(known)}")
+        return values
+
     @field_validator("blocklists")
     @classmethod
     def _absolute(cls, values: dict[str, str]) -> dict[str, str]:
         return {language: _from_include(path) for language, path in values.items()}
 
 
-def load_release_recipe(path: Path = RELEASE_RECIPE) -> ReleaseRecipe:
+def release_recipe_path() -> Path:
+    """``include/release.yaml``, or the file in the same form that ``ULTRALINK_RELEASE`` names."""
+    named = os.environ.get("ULTRALINK_RELEASE")
+    return Path(named) if named else INCLUDE / "release.yaml"
+
+
+def load_release_recipe() -> ReleaseRecipe:
     """The release's recipe. Raises RecipeError naming the file and the field."""
-    return read_yaml(path, ReleaseRecipe, RecipeError, {})
+    return read_yaml(release_recipe_path(), ReleaseRecipe, RecipeError, {})

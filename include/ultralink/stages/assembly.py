@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ultralink.errors import PartMissing, RecipeError
+from ultralink.errors import PartitionChanged, PartMissing, RecipeError, SchemaMismatch
 from ultralink.recipe import LANGUAGES, configured_languages
 from ultralink.release.plan import Plan, SourcePart
 from ultralink.release.recipe import SUBSETS, VERSION, Format, ReleaseRecipe
@@ -35,7 +36,7 @@ class Assembly(Work):
     allow_missing: bool = False
 
     def __post_init__(self) -> None:
-        if self.version is not None and not re.match(VERSION, self.version):
+        if self.version is not None and not re.fullmatch(VERSION, self.version):
             raise RecipeError(f"version {self.version!r}: letters, digits, '.', '_' and '-' only, and not 'latest'")
         for name, value in (("from_date", self.since), ("to_date", self.until)):
             if value is not None and not is_date(value):
@@ -73,6 +74,16 @@ class Assembly(Work):
         """The samples of a night."""
         return self.store.part(SAMPLES, source.language, source.date)
 
+    def unchanged_samples(self, source: SourcePart) -> Part:
+        """The samples of a night as they were planned. Raises PartMissing, PartitionChanged."""
+        part = self.samples(source)
+        stamp = part.stamp()
+        if stamp is None:
+            raise PartMissing(f"{part.path}: no such part any more; start a new run, which plans without it")
+        if stamp.digest != source.digest:
+            raise PartitionChanged(f"{part.path}: made anew since this release was planned; start a new run")
+        return part
+
     def of_source(self, stage: Stage, source: SourcePart) -> Part:
         """A part that is made once per night and shared by all releases (FEATURES, FINDINGS)."""
         return self.store.part(stage, source.language, source.date)
@@ -80,6 +91,27 @@ class Assembly(Work):
     def of_sources(self, stage: Stage) -> list[Part]:
         """The parts of ``stage`` of all nights, in the plan's order."""
         return [self.of_source(stage, source) for source in self.plan.sources]
+
+    def due(self, nights: list[SourcePart], stage: Stage, made_by: Mapping[SourcePart, str]) -> list[SourcePart]:
+        """Which of a task's nights are yet to be made in a stage that is kept per night; ``made_by``: fingerprints.
+
+        A task that was cut short goes on where it stopped; where none is left, ``up_to_date`` decides for each.
+        """
+        if self.rebuild:
+            return nights
+        if lacking := [night for night in nights if self._fingerprint(stage, night) != made_by[night]]:
+            return lacking
+        of_source = self.of_source
+        return [n for n in nights if not self.up_to_date(of_source(stage, n), made_by[n], [self.samples(n)])]
+
+    def _fingerprint(self, stage: Stage, night: SourcePart) -> str | None:
+        try:
+            stamp = self.of_source(stage, night).stamp()
+        except (
+            SchemaMismatch
+        ):  # left by an older or newer release of this library: made again, as nothing is lost by it
+            return None
+        return stamp.fingerprint if stamp is not None else None
 
     @property
     def staging(self) -> str:

@@ -17,8 +17,8 @@ from ultralink.schemas import (
     DISTINCT_ROWS,
     DUPLICATES,
     ENGLISH_REJECTS,
-    LEDGER,
     POOL,
+    POOL_LEDGER,
     POOL_REJECTS,
     SCREEN_REJECTS,
     SCREENED_ROWS,
@@ -51,13 +51,13 @@ class PoolPublished:
 
 
 def publish_pool(edition: Edition) -> PoolPublished:
-    """Write POOL, one part per kind, POOL_REJECTS, LEDGER, and at last the statistics.
+    """Write POOL, one part per kind, POOL_REJECTS, POOL_LEDGER, and at last the statistics.
 
     Raises PartMissing where a shard lacks, and PoolEmpty where no row is left.
     """
     kept, rejected = _kept_parts(edition), _rejected_parts(edition)
     made_by = fingerprint(
-        [stage.version for stage in (POOL, POOL_REJECTS, LEDGER)],
+        [stage.version for stage in (POOL, POOL_REJECTS, POOL_LEDGER)],
         [_digest(part) for parts in kept.values() for part in parts],
         [_digest(part) for part in rejected],
     )
@@ -112,7 +112,7 @@ def _write(
     before: PoolStatistics | None,
 ) -> PoolStatistics:
     pool = {kind: edition.part(POOL, SHARD_OF[kind]) for kind in Kind}
-    rejects, bill = edition.part(POOL_REJECTS), edition.part(LEDGER)
+    rejects, bill = edition.part(POOL_REJECTS), edition.part(POOL_LEDGER)
     reasons: Counter[str] = Counter()
     found: dict[Kind, set[int]] = {kind: set() for kind in Kind}
     with ExitStack() as writing:
