@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 .PHONY: help demo up down judge screen test lint bench bench-release lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 demo: $(VENV)/installed  ## one night of LANG_CODE (zh) on a real Airflow, then show the result
 	@$(BIN)/python -m ultralink.local demo --language $(LANG_CODE) $(if $(DATE),--date $(DATE))

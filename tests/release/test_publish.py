@@ -19,7 +19,7 @@ from tests.release.nights_of_samples import assembly
 from tests.release.shelves import index_of, nights, planned, release, removal, stage, tree
 
 from ultralink.errors import NoPartitions, PartMissing, ReleaseExists, StoreFull, StoreReadOnly
-from ultralink.release.manifest import MANIFEST, ReleasedFile
+from ultralink.release.manifest import MANIFEST, Manifest, ReleasedFile
 from ultralink.release.recipe import ReleaseRecipe
 from ultralink.release.shelf import Shelf
 from ultralink.schemas import REMOVED, STAGED_FILES
@@ -87,8 +87,8 @@ def test_the_manifest_holds_no_secret_and_no_folder_of_this_machine(tmp_path: Pa
     )
     sets = [{"name": f"set{number}", "path": path, "fields": ["q"]} for number, path in enumerate(paths)]
     recipe = ReleaseRecipe.model_validate({"decontamination": {"sets": sets}, "blocklists": {"en": "/root/words.txt"}})
-    manifest = release(store, recipe=recipe)
-    text = manifest.model_dump_json()
+    plan = planned(store).plan.model_copy(update={"recipe": recipe})
+    text = Manifest.of(plan, [], {}, datetime.now(UTC)).model_dump_json()
     for secret in ("pass-word", "secret", "somebody", "/root", str(tmp_path)):
         assert secret not in text
     assert [one["path"] for one in json.loads(text)["recipe"]["decontamination"]["sets"]] == [

@@ -24,7 +24,7 @@ from benchmarks.lexicon import LANGUAGES, lexicon
 from benchmarks.measuring import Cost, run_tasks
 from benchmarks.nights import Night
 from benchmarks.planted import PAPER, PAPER_ROWS, SUBSETS, Kind, Layout, Place
-from benchmarks.releasing import Run, found_in, working_folder
+from benchmarks.releasing import Found, Run, found_in, report, report_growth, working_folder
 from benchmarks.synthetic import World, publish_night, synthesise
 
 from ultralink.release.words import normalised, units
@@ -406,3 +406,17 @@ def test_a_small_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
         working_folder(tmp_path, keep=False, rows=10**12),
     ):
         pass
+
+
+def test_growth_is_told_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = Found(Counter(), Counter(), set(), Counter(), Counter())
+    small = Run(1000, {"near": Cost(2.0, 3.0, 1), "card": Cost(2.0, 1.0, 1)}, nothing, 1, 1)
+    large = Run(10_000, {"near": Cost(30.0, 30.0, 1), "card": Cost(2.0, 1.0, 1)}, nothing, 1, 1)
+    report(large)
+    report_growth(small, large)
+    printed = capsys.readouterr().out
+    assert "| near | 30.0 | 30.0 | 333 | 0 |" in printed
+    assert "| all | 32.0 | 31.0 | 312 | 0 |" in printed
+    assert "| near | 2.000 | 3.000 | 1.50 | 3.000 | 3.000 | 1.00 |" in printed
+    assert "| all | 4.000 | 3.200 | 0.80 | 4.000 | 3.100 | 0.78 |" in printed
+    assert not list(large.broken())
