@@ -7,7 +7,7 @@ LANG_CODE ?= zh
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down judge screen test lint bench bench-release lock clean
+.PHONY: help demo up down judge screen releases test lint bench bench-release lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -26,6 +26,9 @@ judge: $(VENV)/installed  ## how well the judge of LANG_CODE (zh) agrees with la
 
 screen: $(VENV)/installed  ## how well the screen of English chats knows labelled ones
 	@$(BIN)/python -m ultralink.screen_report --labelled tests/data/screen.jsonl
+
+releases: $(VENV)/installed  ## list the releases; ARGS="compare A B", "verify", "prune --keep 7" do more
+	@$(BIN)/python -m ultralink.release $(or $(ARGS),list)
 
 test: $(VENV)/installed-dev  ## all tests, lint and types
 	@$(BIN)/python -m pytest $(ARGS)

@@ -36,6 +36,9 @@ _IN_ORDER = (
 )  # fmt: skip
 
 
+_NOT_BEGUN = {"waiting", "scheduled", "queued"}
+
+
 @dataclass(frozen=True)
 class Following:
     """A Dag of a running Airflow, run for one partition date and followed to its end."""
@@ -70,23 +73,25 @@ class Following:
 
     def _follow(self, run_id: str) -> str:
         """Print a line whenever a task changes, until the run ends. Returns the run's final state."""
-        started, shown = time.monotonic(), ""
+        started = time.monotonic()
+        shown: dict[str, str] = {}
         while True:
             state = self.api.run_state(self.dag_id, run_id)
-            line = self._progress(run_id)
-            if line != shown:
-                self.console.print(f"  {time.monotonic() - started:5.0f} s  {line}", highlight=False)
-                shown = line
+            now = self._progress(run_id)
+            if news := [f"{name} {how}" for name, how in now.items() if shown.get(name) != how]:
+                self.console.print(f"  {time.monotonic() - started:5.0f} s  {', '.join(news)}", highlight=False)
+            shown = now
             if state in {"success", "failed"}:
                 return state
             time.sleep(_POLL_S)
 
-    def _progress(self, run_id: str) -> str:
+    def _progress(self, run_id: str) -> dict[str, str]:
+        """How far each task that has begun is."""
         states: dict[str, Counter[str]] = {}
         for task in self.api.tasks(self.dag_id, run_id):
             states.setdefault(task.task_id.rpartition(".")[2], Counter())[task.state] += 1
-        order = [name for name in _IN_ORDER if name in states]
-        return "   ".join(f"{name} {_summary(states[name])}" for name in order)
+        begun = (name for name in _IN_ORDER if name in states and set(states[name]) - _NOT_BEGUN)
+        return {name: _summary(states[name]) for name in begun}
 
     def _failure(self, run_id: str) -> str:
         failed = [task for task in self.api.tasks(self.dag_id, run_id) if task.state == "failed"]
@@ -139,10 +144,10 @@ def released_languages(settings: LocalSettings) -> list[str]:
 
 
 def _summary(states: Counter[str]) -> str:
-    total = states.total()
-    done = states["success"]
-    others = [f"{states[state]} {state}" for state in sorted(states) if state not in {"success", "waiting"}]
-    return f"{done}/{total}" + (f" ({', '.join(others)})" if others else "")
+    others = [
+        f"{states[state]} {state}" for state in sorted(states) if state not in _NOT_BEGUN | {"success", "running"}
+    ]
+    return f"{states['success']}/{states.total()}" + (f" ({', '.join(others)})" if others else "")
 
 
 def _tail(log: Path) -> str:
