@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from typing import get_args
 
 from airflow.sdk import DAG, CronPartitionTimetable, Param, TaskGroup, TriggerRule
 
@@ -10,9 +11,10 @@ from ultralink.configured import load_language
 from ultralink.errors import PermanentError
 from ultralink.pool.row import Kind
 from ultralink.pool.rows import LANGUAGE
-from ultralink.recipe import LANGUAGES, Recipe, configured_languages
+from ultralink.recipe import LANGUAGES, Mode, Recipe, configured_languages
 from ultralink_airflow import assets
 from ultralink_airflow.broken import BrokenDag
+from ultralink_airflow.deadline import PunctualDag, deadline
 from ultralink_airflow.defaults import default_args
 from ultralink_airflow.dialogue import CalibrateJudgeOperator, GenerateDialoguesOperator
 from ultralink_airflow.english import ChooseRowsOperator, TakeRowsOperator, TranslateRowsOperator
@@ -40,6 +42,8 @@ result is one partition of Parquet files per date.
 **A task failed:** its log ends with a note that says what to do. Clear it afterwards; paid answers are kept.
 **Another night again:** the same date gives the same articles. Nothing is paid twice unless the recipe, the
 prompts or the model changed. *rebuild* makes all parts again from the journal.
+**Cheaper:** *mode* `batch` asks by the Batch API: half the price, an answer within hours. The tasks wait deferred, and
+hold no worker slot; their batches are in the store under `journal/{language}/<date>/batches`.
 **Backfill:** choose a range of partition dates; each date takes articles that no other date took.
 
 Settings: `include/languages/{language}.yaml`, prompts: `include/prompts/{language}.yaml`.
@@ -49,7 +53,7 @@ Settings: `include/languages/{language}.yaml`, prompts: `include/prompts/{langua
 def build(recipe: Recipe) -> DAG:
     """The Dag of one language."""
     language = recipe.language
-    with DAG(
+    with PunctualDag(
         dag_id=f"ultralink_{language}",
         dag_display_name=f"UltraLink · {recipe.name}",
         description=f"Nightly grounded dialogues and verified chat, math and code in {recipe.name}",
@@ -67,7 +71,8 @@ def build(recipe: Recipe) -> DAG:
         start_date=datetime.combine(recipe.start_date, time()),
         catchup=False,
         max_active_runs=2,
-        dagrun_timeout=timedelta(hours=20),
+        dagrun_timeout=timedelta(days=7),  # a wave of batches may take a day; each try of a task has its own limit
+        deadline=deadline(language, recipe.alarms),
         tags=["ultralink", "samples", language],
         params={
             "articles": Param(
@@ -93,10 +98,16 @@ def build(recipe: Recipe) -> DAG:
                 description="Parallel slices to use",
             ),
             "model": Param(recipe.teacher.model, type="string", minLength=1, description="Teacher model"),
+            "mode": Param(
+                recipe.teacher.mode,
+                type="string",
+                enum=list(get_args(Mode)),
+                description="live: at once. batch: by the Batch API, at a lower price, within hours",
+            ),
             "dry_run": Param(False, type="boolean", description="Count and price the teacher's calls; call nobody"),
             "rebuild": Param(False, type="boolean", description="Make all parts again, even those up to date"),
         },
-        default_args=default_args(recipe.owner, hours=6),
+        default_args=default_args(recipe.owner, 6, recipe.alarms),
     ) as dag:
         shards = list(range(recipe.shards))
         reading, asking = "ultralink_wikipedia", "ultralink_teacher"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from typing import get_args
 
 from airflow.sdk import DAG, CronPartitionTimetable, Param, TaskGroup
 
 from ultralink.errors import PermanentError
 from ultralink.pool.recipe import POOL_RECIPE, PoolRecipe, load_pool_recipe
 from ultralink.pool.screen import load_screen_prompts
+from ultralink.recipe import Mode
 from ultralink_airflow import assets
 from ultralink_airflow.broken import BrokenDag
+from ultralink_airflow.deadline import POOL, PunctualDag, deadline
 from ultralink_airflow.defaults import default_args
 from ultralink_airflow.pool import (
     KeepDistinctOperator,
@@ -41,7 +44,7 @@ changed. **A task failed:** its log ends with a note that says what to do. Setti
 
 def build(recipe: PoolRecipe) -> DAG:
     """The Dag of the pool."""
-    with DAG(
+    with PunctualDag(
         dag_id=DAG_ID,
         dag_display_name="UltraLink · English pool",
         description="English chat, math and code, cleaned, screened and clustered, for all languages to draw from",
@@ -50,14 +53,21 @@ def build(recipe: PoolRecipe) -> DAG:
         start_date=datetime.combine(recipe.start_date, time()),
         catchup=False,
         max_active_runs=1,
-        dagrun_timeout=timedelta(hours=20),
+        dagrun_timeout=timedelta(days=7),  # a wave of batches may take a day; each try of a task has its own limit
+        deadline=deadline(POOL, recipe.alarms),
         tags=["ultralink", "pool", "en"],
         params={
             "model": Param(recipe.screen.model, type="string", minLength=1, description="Teacher that screens"),
+            "mode": Param(
+                recipe.screen.mode,
+                type="string",
+                enum=list(get_args(Mode)),
+                description="live: at once. batch: by the Batch API, at a lower price, within hours",
+            ),
             "dry_run": Param(False, type="boolean", description="Count and price the teacher's calls; call nobody"),
             "rebuild": Param(False, type="boolean", description="Make all parts again, even those up to date"),
         },
-        default_args=default_args(recipe.owner, hours=12),
+        default_args=default_args(recipe.owner, 12, recipe.alarms),
     ) as dag:
         with TaskGroup("read"):
             read = ReadSourceOperator.partial(task_id="read").expand(shard=list(range(len(recipe.sources))))

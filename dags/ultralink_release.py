@@ -115,7 +115,7 @@ def build(recipe: ReleaseRecipe) -> DAG:
             ),
             "rebuild": Param(False, type="boolean", description="Measure and export again, even what is up to date"),
         },
-        default_args=default_args(recipe.owner, hours=6),
+        default_args=default_args(recipe.owner, 6, recipe.alarms),
     ) as dag:
         shards = list(range(recipe.shards))
         with TaskGroup("collect"):

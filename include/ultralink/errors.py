@@ -39,6 +39,14 @@ class PartMissing(PermanentError):
     """A stage's input part is not in the store."""
 
 
+class RowMissing(PermanentError):
+    """A part has no row of that number, or no longer the one that was asked for."""
+
+
+class StoreMissing(PermanentError):
+    """There is no store at the place that was named, or it cannot be opened from here."""
+
+
 class StoreReadOnly(PermanentError):
     """The store refuses writes."""
 
@@ -133,6 +141,18 @@ class HubUnreachable(TransientError):
 
 
 # --- teacher ----------------------------------------------------------------------------------
+
+
+class BatchRefused(PermanentError):
+    """The provider refuses a batch as a whole (its words are in the message)."""
+
+
+class BatchCancelled(PermanentError):
+    """Somebody cancelled a batch at the provider; what it had answered is in the journal."""
+
+
+class BatchUnsupported(PermanentError):
+    """The endpoint has no Batch API."""
 
 
 class KeyRejected(PermanentError):

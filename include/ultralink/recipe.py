@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import date
+from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -34,6 +36,7 @@ LONGEST_PATTERN = 20_000
 _FRAGMENT = re.compile(r"\{([a-z_]+)\}")
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Mode = Literal["live", "batch"]  # answers at once, or by the Batch API: within hours, at a lower price
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -251,6 +254,7 @@ class Teacher(Section):
 
     conn_id: str = "openai_default"
     model: str = Field(min_length=1)
+    mode: Mode = "live"
     temperature: float = Field(default=0.7, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
     question_max_tokens: int = Field(default=256, ge=16)
@@ -359,6 +363,55 @@ class Budget(Section):
     english: Share = Field(default=0.5, description="of the cap, for English rows, where they are translated")
 
 
+# --- alarms -----------------------------------------------------------------------------------------
+
+
+class AlarmKind(StrEnum):
+    """What an alarm is about."""
+
+    FAILURE = "failure"  # a task has failed for good
+    LATE = "late"  # a scheduled run is not done at its deadline
+    BUDGET = "budget"  # a task has spent most of its part of the budget, or all of it
+    JUMP = "jump"  # a night's rejects or its price went up suddenly
+
+
+class Channel(Section):
+    """A notifier of Airflow's, from any provider, and what it is made with.
+
+    Text in ``kwargs`` is a Jinja template where the notifier takes one; ``alarm.title``, ``alarm.text`` and
+    ``alarm.html`` (escaped) are the alarm's words. Passwords belong into the connection that the notifier names.
+    """
+
+    notifier: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="path of the class")
+    kwargs: dict[str, JsonValue] = {}
+    kinds: list[Annotated[AlarmKind, Field(strict=False)]] = Field(default=list(AlarmKind), min_length=1)
+
+    @field_validator("kwargs")
+    @classmethod
+    def _context_is_ours(cls, values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if "context" in values:
+            raise ValueError("'context' is given by the alarm itself")
+        return values
+
+
+class Jump(Section):
+    """When a night differs from those before it. It is compared with the median of the last ``nights``."""
+
+    nights: int = Field(default=7, ge=1, le=90)
+    at_least: int = Field(default=3, ge=1, description="earlier nights, without which nothing is compared")
+    rows: int = Field(default=10, ge=1, description="samples and rejects, under which a night says nothing")
+    reject_rate: Share | None = Field(default=0.15, description="rise of rejects / rows, as a share; null: off")
+    cost_per_sample: float | None = Field(default=1.5, gt=1, description="times the median; null: off")
+
+
+class Alarms(Section):
+    """Who is told when a run goes wrong, and when that is. Without notifiers an alarm is a line in the task's log."""
+
+    late_after_hours: float | None = Field(default=None, gt=0, description="after the run was due; null: no deadline")
+    notifiers: list[Channel] = []
+    jump: Jump = Jump()
+
+
 class Recipe(Section):
     """Everything that makes one language's dataset."""
 
@@ -378,6 +431,7 @@ class Recipe(Section):
     agnostic: Agnostic = Agnostic()
     translation: Translation | None = None  # none: English rows are taken as they are
     budget: Budget = Budget()
+    alarms: Alarms = Alarms()
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

@@ -49,6 +49,11 @@ def fingerprint(*made_from: object) -> str:
     return hashlib.blake2b(_ENCODER.encode(made_from), digest_size=16).hexdigest()
 
 
+def row_bytes(row: Row) -> bytes:
+    """A row as a part's digest takes it."""
+    return _ENCODER.encode(row) + b"\n"
+
+
 # How file systems name the time of writing, the surest first. HTTP and Google Cloud give it as text.
 _TIME_KEYS = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "created")
 
@@ -214,7 +219,7 @@ class PartWriter:
             return
         self._parquet.write_table(self._table())
         for row in self._batch:
-            self._content.update(_ENCODER.encode(row) + b"\n")
+            self._content.update(row_bytes(row))
         self._batch = []
 
     def digest(self) -> str:
@@ -260,7 +265,7 @@ class Part:
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows as record batches. Raises PartMissing, SchemaMismatch."""
-        with self._reading() as file:
+        with self.reading() as file:
             yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
 
     def selected(self, numbers: NDArray[np.int64], columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -268,7 +273,7 @@ class Part:
 
         Raises PartMissing, SchemaMismatch.
         """
-        with self._reading() as file:
+        with self.reading() as file:
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
@@ -303,7 +308,8 @@ class Part:
         return Stamp(made_by, part.digest(), part.count)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[pq.ParquetFile]:
+    def reading(self) -> Iterator[pq.ParquetFile]:
+        """The part's file, to read some of its row groups and columns. Raises PartMissing, SchemaMismatch."""
         try:
             with self._open() as file:
                 self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ultralink.errors import NothingNew
+from ultralink_airflow.watching import watching
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk.definitions.context import Context
 
+    from ultralink.recipe import Alarms
     from ultralink.stages.night import Night
     from ultralink.stages.partition import Built, Work
     from ultralink.store import Store
@@ -60,6 +65,10 @@ class PartitionOperator(BaseOperator, Generic[PartitionT], ABC):
     def build(self, partition: PartitionT) -> Built:
         """Do the work."""
 
+    @abstractmethod
+    def alarms(self, partition: PartitionT) -> Alarms:
+        """Whom to tell when the task goes wrong."""
+
     def shards(self, partition: PartitionT) -> int:
         """How many slices this run uses."""
         return partition.shards
@@ -70,10 +79,12 @@ class PartitionOperator(BaseOperator, Generic[PartitionT], ABC):
         if self.shard >= self.shards(partition):
             self.log.info("Shard %d is not used: this run has %d shards.", self.shard, self.shards(partition))
             return
-        try:
-            built = self.build(partition)
-        except NothingNew as reason:
-            self.skip(str(reason))
+        with watching(self.alarms(partition), partition, cast("Mapping[str, Any]", context)) as watch:
+            try:
+                built = self.build(replace(partition, listener=watch))
+            except NothingNew as reason:
+                self.skip(str(reason))
+            watch.built(built)
         for path in built.outputs:
             self.log.info("Output: %s", path)
         self.log.info("%s", built.line)
@@ -112,8 +123,12 @@ class StageOperator(PartitionOperator["Night"]):
             model=params["model"],
             dry_run=params["dry_run"],
             rebuild=params["rebuild"],
+            mode=params["mode"],
             attempt=context["ti"].try_number,
         )
+
+    def alarms(self, partition: Night) -> Alarms:
+        return partition.recipe.alarms
 
 
 def partition_date(context: Context) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class NightTeacherOperator(TeacherOperator["Night"], StageOperator):
     """Ask the teacher of a language's recipe."""
 
+    def conn_id(self, partition: Night) -> str:
+        return partition.recipe.teacher.conn_id
+
     def endpoint(self, partition: Night) -> Endpoint:
         settings = partition.recipe.teacher
         return teacher_endpoint(settings.conn_id, settings.timeout_s)

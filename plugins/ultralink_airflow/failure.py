@@ -16,6 +16,9 @@ _KEPT = "Clear the failed task when that is done: all answers paid so far are in
 _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.KeyRejected, "Set the key in Admin > Connections > the recipe's teacher.conn_id (password)."),
     (errors.ModelUnknown, "Correct teacher.model in the recipe, or add the model to include/models.yaml."),
+    (errors.BatchRefused, "Read the provider's words above; mend what they name, or trigger the night with mode live."),
+    (errors.BatchCancelled, "Nothing, if that was meant: clearing sends what is left as a new batch."),
+    (errors.BatchUnsupported, "Check the connection's host and key, or take mode live: this endpoint has no batches."),
     (errors.BudgetExceeded, "Raise budget in the recipe, or take fewer articles."),
     (errors.RecipeError, "Correct the named field of the recipe."),
     (errors.PromptError, "Correct the named field of the prompt file."),
@@ -39,6 +42,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.WikiUnreachable, "Wait until the wiki answers again."),
     (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
     (errors.StoreFull, "Free space on the store."),
+    (errors.StoreMissing, "Set ULTRALINK_STORE to the store's path or URL."),
     (errors.StoreReadOnly, "Make the store writable for Airflow's user."),
     (
         errors.RequestRefused,
@@ -49,13 +53,18 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+def remedy_for(kind: type[object]) -> str | None:
+    """What a person can do about an error of this kind; None where nothing is known."""
+    return next((text for known, text in _REMEDIES if issubclass(kind, known)), None)
+
+
 class FailureNote(BaseNotifier):
     """Log a note for the person who finds the failed task."""
 
     def notify(self, context: Context) -> None:
         """Write the note into the task's log."""
         error = context.get("exception")
-        remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), "Read the error above.")
+        remedy = remedy_for(type(error)) or "Read the error above."
         task = context["ti"]
         self.log.error(
             "FAILED: %s[%s] of %s.\nWhy: %s\nWhat to do: %s %s",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk.definitions.context import Context
 
+    from ultralink.recipe import Alarms
     from ultralink.stages.edition import Edition
     from ultralink.stages.partition import Built
     from ultralink.teacher.endpoint import Endpoint
@@ -34,8 +35,12 @@ class EditionOperator(PartitionOperator["Edition"]):
             model=params["model"],
             dry_run=params["dry_run"],
             rebuild=params["rebuild"],
+            mode=params["mode"],
             attempt=context["ti"].try_number,
         )
+
+    def alarms(self, partition: Edition) -> Alarms:
+        return partition.recipe.alarms
 
 
 class ReadSourceOperator(EditionOperator):
@@ -61,6 +66,9 @@ class KeepDistinctOperator(EditionOperator):
 
 class ScreenChatsOperator(TeacherOperator["Edition"], EditionOperator):
     """Have the shard's chats judged by seven criteria, and keep those that are bound to no culture."""
+
+    def conn_id(self, partition: Edition) -> str:
+        return partition.recipe.screen.conn_id
 
     def endpoint(self, partition: Edition) -> Endpoint:
         settings = partition.recipe.screen

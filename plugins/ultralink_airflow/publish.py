@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from ultralink_airflow import metrics
+from ultralink_airflow.alarms import tell_jumps
 from ultralink_airflow.base import StageOperator
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk.definitions.context import Context
 
     from ultralink.stages.night import Night
@@ -26,12 +30,14 @@ class PublishSamplesOperator(StageOperator):
 
         if partition.dry_run:
             self.skip(rehearsed_in_all(partition))
-        self._published = publish(partition)
+        self._night, self._published = partition, publish(partition)
         return self._published.built
 
     def execute(self, context: Context) -> None:
         super().execute(context)
         statistics = self._published.statistics
+        metrics.night(statistics)
+        tell_jumps(self._night, statistics, cast("Mapping[str, Any]", context))
         if not statistics.samples:
             self.skip("No row passed the gates: the rejects say why.")
         for outlet in self.outlets:

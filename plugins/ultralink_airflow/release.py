@@ -10,6 +10,7 @@ from ultralink_airflow.base import PartitionOperator, open_store
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+    from ultralink.recipe import Alarms
     from ultralink.release.hub import Hub
     from ultralink.stages.assembly import Assembly
     from ultralink.stages.partition import Built
@@ -37,6 +38,9 @@ class AssemblyOperator(PartitionOperator["Assembly"]):
             rebuild=params["rebuild"],
             attempt=context["ti"].try_number,
         )
+
+    def alarms(self, partition: Assembly) -> Alarms:
+        return partition.recipe.alarms
 
 
 class MakeReleaseOperator(AssemblyOperator, ABC):

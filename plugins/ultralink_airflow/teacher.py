@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Generic
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, NoReturn
 
 from ultralink.errors import KeyRejected
 from ultralink_airflow.base import PartitionOperator, PartitionT
@@ -12,8 +13,13 @@ from ultralink_airflow.base import PartitionOperator, PartitionT
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from airflow.sdk.definitions.context import Context
+
     from ultralink.stages.partition import Built
     from ultralink.teacher.endpoint import Endpoint
+    from ultralink.teacher.waiting import Waiting
+
+BATCH_HOURS = 25  # a batch ends within 24; should it not, the task looks for itself and goes on waiting
 
 
 class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
@@ -21,10 +27,17 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
 
     Every answer is in the journal before it is used, so a killed task loses nothing: its next attempt
     replays, and pays again only for what was in flight.
+
+    In batch mode the task defers while a batch is under way: it holds no worker slot, and what it waits for is on the
+    store, so it begins anew as if it had been killed.
     """
 
     _loop: asyncio.AbstractEventLoop | None = None
     _work: asyncio.Task[Built] | None = None
+
+    @abstractmethod
+    def conn_id(self, partition: PartitionT) -> str:
+        """The connection to the teacher."""
 
     @abstractmethod
     def endpoint(self, partition: PartitionT) -> Endpoint:
@@ -37,10 +50,35 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
     def build(self, partition: PartitionT) -> Built:
         import uvloop
 
+        from ultralink.teacher.waiting import Waiting
+
         endpoint = self.endpoint(partition)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            self._loop = runner.get_loop()
-            return runner.run(self._cancellable(self.work(partition, endpoint)))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                self._loop = runner.get_loop()
+                return runner.run(self._cancellable(self.work(partition, endpoint)))
+        except Waiting as waiting:
+            self._wait(waiting, self.conn_id(partition), endpoint.limits.batch_poll_s)
+
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """Go on after a wait. The event is news, not truth: the provider is asked again."""
+        if event is not None and "message" in event:
+            self.log.info("%s", event["message"])
+        self.execute(context)
+
+    def _wait(self, waiting: Waiting, conn_id: str, poll_s: float) -> NoReturn:
+        """Defer: for the batch, or for the pause."""
+        from airflow.providers.openai.triggers.openai import OpenAIBatchTrigger
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        self.log.info("Waiting: %s", waiting)
+        trigger: OpenAIBatchTrigger | TimeDeltaTrigger
+        if waiting.batch_id is None:
+            trigger = TimeDeltaTrigger(timedelta(seconds=waiting.pause_s))
+        else:
+            timeout_s = timedelta(hours=BATCH_HOURS).total_seconds()
+            trigger = OpenAIBatchTrigger(conn_id, waiting.batch_id, poll_s, timeout=timeout_s)
+        self.defer(trigger=trigger, method_name="resume")
 
     async def _cancellable(self, work: Coroutine[None, None, Built]) -> Built:
         self._work = asyncio.current_task()

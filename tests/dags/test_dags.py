@@ -99,7 +99,7 @@ def test_a_dag_has_the_recipe_s_settings(dags: dict[str, object], language: str)
     assert dag.timetable.key_format == "%Y-%m-%d"
     assert dag.catchup is False
     assert {"ultralink", language} <= set(dag.tags)
-    assert {"articles", "chat", "math", "code", "shards", "dry_run", "rebuild", "model"} == set(dag.params)
+    assert {"articles", "chat", "math", "code", "shards", "mode", "dry_run", "rebuild", "model"} == set(dag.params)
     assert dag.params["math"] == recipe.agnostic.math.per_night
     assert dag.params["articles"] == recipe.wikipedia.articles_per_night
     assert f"include/languages/{language}.yaml" in dag.doc_md

@@ -11,6 +11,7 @@ from ultralink.dialogue.door import Ask
 from ultralink.dialogue.judge import NoVerdict, ask_judge
 from ultralink.dialogue.labelled import Item, LabelledSet
 from ultralink.prompts import PromptBook, Turn
+from ultralink.teacher.waiting import Unanswered
 
 
 class Ruling(BaseModel):
@@ -88,7 +89,12 @@ async def measure(
             judged, reason = await _judged(item, ask, book, new_attempts)
         return Ruling(number=number, title=item.title, grounded=item.grounded, judged=judged, reason=reason)
 
-    rulings = await asyncio.gather(*(rule(*item) for item in enumerate(labelled.items, 1)))
+    ruled = [asyncio.ensure_future(rule(*item)) for item in enumerate(labelled.items, 1)]
+    try:
+        rulings = await asyncio.gather(*ruled)
+    except Unanswered:
+        await asyncio.wait(ruled)  # what the other items ask belongs to the same wave
+        raise
     return Agreement(rulings=tuple(rulings))
 
 

@@ -108,7 +108,11 @@ class LocalSettings:
         if teacher_url is not None:
             extra = {"model": OFFLINE_MODEL}
             return {"conn_type": "openai", "host": teacher_url, "password": "offline", "extra": extra}
-        given = {"password": os.environ.get("OPENAI_API_KEY"), "host": os.environ.get("OPENAI_BASE_URL")}
+        given: dict[str, object] = {
+            "password": os.environ.get("OPENAI_API_KEY"),
+            "host": os.environ.get("OPENAI_BASE_URL"),
+            "extra": json.loads(os.environ.get("OPENAI_EXTRA") or "{}"),
+        }
         return {"conn_type": "openai", **{key: value for key, value in given.items() if value}}
 
 

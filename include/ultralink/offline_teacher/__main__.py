@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ultralink.offline_teacher import MODEL, SERVED
+from ultralink.offline_teacher.batches import BatchFaults
 from ultralink.offline_teacher.faults import Faults
 from ultralink.offline_teacher.misdeeds import Misdeed, Misdeeds
 from ultralink.offline_teacher.reading import PromptShelf
@@ -45,7 +46,14 @@ def main() -> None:
         ", ".join(shelf.languages),
     )
     misdeeds = Misdeeds(dict(options.misdeed), options.seed)
-    application = Server(shelf, faults, options.key, misdeeds).application()
+    batch_faults = BatchFaults(
+        seconds=options.batch_seconds,
+        fail=options.batch_fail,
+        expire=options.batch_expire,
+        expire_at=options.batch_expire_at,
+        half=options.batch_half,
+    )
+    application = Server(shelf, faults, options.key, misdeeds, batch_faults).application()
     if options.port_file:
         application.on_startup.append(lambda _: _tell(options.port_file, port))
     web.run_app(
@@ -88,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument("--p-truncated", type=float, default=0.0, help="half of the body, then the end")
     faults.add_argument("--hang", type=float, default=0.0, help="no answer for an hour")
     faults.add_argument("--malformed", type=float, default=0.0, help="half of the answer behind a brace")
+    batches = parser.add_argument_group("batches, for tests; counts are of the first batches")
+    batches.add_argument("--batch-seconds", type=float, default=0.0, help="from creation to completion")
+    batches.add_argument("--batch-fail", type=int, default=0, metavar="N", help="so many are refused as a whole")
+    batches.add_argument("--batch-expire", type=int, default=0, metavar="N", help="so many expire")
+    batches.add_argument("--batch-expire-at", type=float, default=0.5, help="share of their requests done by then")
+    batches.add_argument("--batch-half", type=int, default=0, metavar="N", help="so many downloads give half a file")
     misdeeds = parser.add_argument_group("misdeeds of the translator, for tests")
     misdeeds.add_argument(
         "--misdeed",

@@ -1,4 +1,4 @@
-"""The HTTP side: chat completions as OpenAI's API serves them, plus a page of counts for tests."""
+"""The HTTP side: chat completions and batches as OpenAI's API serves them, plus a page of counts for tests."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ultralink.errors import PromptError, RecipeError
 from ultralink.offline_teacher import MODEL, SERVED
 from ultralink.offline_teacher.answering import say, schema_of
+from ultralink.offline_teacher.batches import Batches, BatchFaults
 from ultralink.offline_teacher.faults import Fault, Faults
 from ultralink.offline_teacher.mischief import Said
 from ultralink.offline_teacher.misdeeds import Misdeeds
@@ -23,6 +24,7 @@ from ultralink.teacher.prefixes import Prefixes, prompt_tokens
 from ultralink.teacher.request import Message
 from ultralink.tokens import count_tokens
 
+MOST_UPLOADED = 256 * 2**20
 CONTEXT_TOKENS = 32_768  # as include/models.yaml says
 HANG_S = 3600.0
 RETRY_AFTER_S = "1"
@@ -71,11 +73,15 @@ class Refusal(Exception):
     message: str
     kind: str = "invalid_request_error"
 
+    def body(self) -> dict[str, object]:
+        """The JSON that says so."""
+        error = {"message": f"{SERVED}: {self.message}", "type": self.kind, "param": None, "code": self.code}
+        return {"error": error}
+
     def response(self) -> web.Response:
         """The HTTP response that says so."""
-        error = {"message": f"{SERVED}: {self.message}", "type": self.kind, "param": None, "code": self.code}
         headers = {"Retry-After": RETRY_AFTER_S} if self.status == 429 else {}
-        return web.json_response({"error": error}, status=self.status, headers=headers)
+        return web.json_response(self.body(), status=self.status, headers=headers)
 
 
 # --- counts -----------------------------------------------------------------------------------
@@ -109,23 +115,32 @@ class Stats:
 class Server:
     """One offline teacher with its shelf of prompt books, its faults, its misdeeds and its counts."""
 
-    def __init__(self, shelf: PromptShelf, faults: Faults, key: str | None, misdeeds: Misdeeds = NO_MISDEEDS) -> None:
+    def __init__(
+        self,
+        shelf: PromptShelf,
+        faults: Faults,
+        key: str | None,
+        misdeeds: Misdeeds = NO_MISDEEDS,
+        batch_faults: BatchFaults | None = None,
+    ) -> None:
         self._shelf = shelf
         self._faults = faults
         self._key = key
         self._misdeeds = misdeeds
         self._prefixes = Prefixes()
         self._stats = Stats()
+        self.batches = Batches(self._answered, self._refused, batch_faults or BatchFaults())
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        application = web.Application(client_max_size=16 * 2**20)
+        application = web.Application(client_max_size=MOST_UPLOADED)
         application.add_routes(
             [
                 web.post("/v1/chat/completions", self._chat),
                 web.get("/v1/models", self._models),
                 web.get("/v1/stats", self._show),
                 web.post("/v1/stats/reset", self._reset),
+                *self.batches.routes(),
             ]
         )
         return application
@@ -142,14 +157,9 @@ class Server:
         body = await request.read()
         self._stats.calls += 1
         self._admit(request)
-        asked = _parsed(body)
-        task = self._understood(asked)
-        prompt = prompt_tokens(asked.messages)
-        if len(prompt) + (asked.limit or 0) > CONTEXT_TOKENS:
-            raise Refusal(400, "context_length_exceeded", f"more than the context of {CONTEXT_TOKENS}")
+        asked, task, prompt = self._read(body)
         unique = digest(body.decode())
-        fault, latency = self._faults.draw(unique, self._stats.seen[unique])
-        self._stats.seen[unique] += 1
+        fault, latency = self._draw(unique)
         await asyncio.sleep(latency)
         if fault is not Fault.NONE:
             self._stats.refused[fault] += 1
@@ -160,16 +170,59 @@ class Server:
                 return Refusal(500, "server_error", "broken (by --p500)", "server_error").response()
             case Fault.HANGING:
                 await asyncio.sleep(HANG_S)
+        completion = self._billed(asked, task, prompt, unique, fault)
+        if fault is Fault.TRUNCATED:
+            return await _half(request, json.dumps(completion).encode())
+        return web.json_response(completion)
+
+    async def _answered(self, body: bytes) -> tuple[int, dict[str, object]]:
+        """Status and body for one line of a batch; of the faults those that a line can have."""
+        self._stats.calls += 1
+        try:
+            asked, task, prompt = self._read(body)
+            unique = digest(body.decode())
+            fault, _ = self._draw(unique)
+            if fault is not Fault.NONE:
+                self._stats.refused[fault] += 1
+            if fault is Fault.LIMITED:
+                raise Refusal(429, "rate_limit_exceeded", "too many (by --p429)", "requests")
+            if fault is Fault.BROKEN:
+                raise Refusal(500, "server_error", "broken (by --p500)", "server_error")
+            return 200, self._billed(asked, task, prompt, unique, fault)
+        except Refusal as refusal:
+            self._stats.refused[refusal.code] += 1
+            return refusal.status, refusal.body()
+
+    def _read(self, body: bytes) -> tuple[_Asked, AnyTask, list[int]]:
+        """The request, what it asks for, and the tokens of its prompt. Raises Refusal."""
+        asked = _parsed(body)
+        task = self._understood(asked)
+        prompt = prompt_tokens(asked.messages)
+        if len(prompt) + (asked.limit or 0) > CONTEXT_TOKENS:
+            raise Refusal(400, "context_length_exceeded", f"more than the context of {CONTEXT_TOKENS}")
+        return asked, task, prompt
+
+    def _draw(self, unique: str) -> tuple[Fault, float]:
+        drawn = self._faults.draw(unique, self._stats.seen[unique])
+        self._stats.seen[unique] += 1
+        return drawn
+
+    def _billed(self, asked: _Asked, task: AnyTask, prompt: list[int], unique: str, fault: Fault) -> dict[str, object]:
+        """The completion, counted as paid."""
         said = self._said(task)
         self._stats.paid[unique] += 1
         self._stats.steps[f"{task.language} {task.step}"] += 1
         if fault is Fault.MALFORMED:
             said = Said("{" + said.text[: len(said.text) // 2])
         cached = self._prefixes.cached(prompt)
-        completion = _completion(unique, _limited(said, asked.limit), len(prompt), cached)
-        if fault is Fault.TRUNCATED:
-            return await _half(request, json.dumps(completion).encode())
-        return web.json_response(completion)
+        return _completion(unique, _limited(said, asked.limit), len(prompt), cached)
+
+    def _refused(self, request: web.Request) -> web.Response | None:
+        try:
+            self._admit(request)
+        except Refusal as refusal:
+            return refusal.response()
+        return None
 
     def _admit(self, request: web.Request) -> None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -205,10 +258,11 @@ class Server:
         return web.json_response({"object": "list", "data": [model]})
 
     async def _show(self, request: web.Request) -> web.Response:
-        return web.json_response(self._stats.page())
+        return web.json_response(self._stats.page() | {"batches": dict(self.batches.counts)})
 
     async def _reset(self, request: web.Request) -> web.Response:
         self._stats = Stats()
+        self.batches.counts.clear()
         return web.json_response(self._stats.page())
 
 

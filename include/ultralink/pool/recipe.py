@@ -12,7 +12,19 @@ from pydantic import Field, field_validator, model_validator
 
 from ultralink.errors import RecipeError
 from ultralink.pool.row import Kind
-from ultralink.recipe import INCLUDE, Budget, Cron, Regex, Section, Share, TimeZone, TokenBounds, read_yaml
+from ultralink.recipe import (
+    INCLUDE,
+    Alarms,
+    Budget,
+    Cron,
+    Mode,
+    Regex,
+    Section,
+    Share,
+    TimeZone,
+    TokenBounds,
+    read_yaml,
+)
 
 POOL_RECIPE = INCLUDE / "pool.yaml"
 
@@ -100,6 +112,7 @@ class Screen(Section):
 
     conn_id: str = "openai_default"
     model: str = Field(min_length=1)
+    mode: Mode = "live"
     criteria: list[Annotated[Criterion, Field(strict=False)]] = Field(
         default=list(Criterion), description="those that count; the verdict has all seven", min_length=1
     )
@@ -134,6 +147,7 @@ class PoolRecipe(Section):
     near_duplicates: NearDuplicateRules = NearDuplicateRules()
     screen: Screen
     budget: Budget = Budget()
+    alarms: Alarms = Alarms()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from ultralink.release.recipe import Format, ReleaseRecipe
 from ultralink.store import fingerprint
 
-_WITHOUT_EFFECT = {"owner", "start_date", "languages", "shards", "formats", "hub_conn_id"}  # or planned for itself
+# Fields that change no row, or are planned for themselves.
+_WITHOUT_EFFECT = {"owner", "start_date", "languages", "shards", "formats", "hub_conn_id", "alarms"}
 
 
 class SourcePart(BaseModel):

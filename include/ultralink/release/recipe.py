@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ultralink.errors import RecipeError
 from ultralink.pool.recipe import NearDuplicateRules
-from ultralink.recipe import INCLUDE, Section, Share, configured_languages, read_yaml
+from ultralink.recipe import INCLUDE, Alarms, Section, Share, configured_languages, read_yaml
 
 SUBSETS = ("chat_specific", "chat_agnostic", "math", "code")
 VERSION = r"^(?!latest$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -100,6 +100,7 @@ class ReleaseRecipe(Section):
     privacy: Privacy = Privacy()
     blocklists: dict[str, str] = Field(default={}, description="language: file with one word or phrase per line")
     hub_conn_id: str = Field(default="huggingface_default", description="Airflow connection with the hub's token")
+    alarms: Alarms = Alarms()
 
     @field_validator("languages")
     @classmethod

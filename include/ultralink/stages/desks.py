@@ -36,6 +36,9 @@ def desk_of(
         steps=steps or {},
         budget=budget,
         roster_folder=partition.store.folder("roster"),
+        mode=partition.mode,
+        task=name,
+        listener=partition.listener,
     )
 
 

@@ -66,6 +66,8 @@ def extract(night: Night, shard: int) -> Built:
         paths,
         f"{len(chosen)} pages: {article_part.count} articles, {passage_part.count} passages, "
         f"turned away {dict(gates) or 'none'}",
+        passage_part.count,
+        reject_part.count,
     )
 
 

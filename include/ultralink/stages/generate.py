@@ -71,6 +71,8 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
         paths,
         f"{stamp.rows} passages: {kept_rows.count} dialogues, {rejected_rows.count} rejects; {total.paid} calls paid, "
         f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens, ${total.cost_usd:.4f}",
+        kept_rows.count,
+        rejected_rows.count,
     )
 
 

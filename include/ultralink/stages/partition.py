@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from ultralink.errors import RecipeError
+from ultralink.recipe import Mode
 from ultralink.schemas import Stage
 from ultralink.store import Part, Stamp, Store
+from ultralink.teacher.listener import NOBODY, Listener
 
 REHEARSALS = "rehearsals"  # the folder of all that dry runs write
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What all stages of a run share. ``attempt`` counts Airflow's tries of the task at hand, from 1."""
+    """What all stages of a run share. ``attempt`` counts Airflow's tries of the task at hand, from 1.
+
+    ``listener`` is told what the teacher is paid for.
+    """
 
     store: Store
     run_id: str
     shards: int
     rebuild: bool = False
     attempt: int = 1
+    listener: Listener = field(default=NOBODY, repr=False, compare=False)
 
     def up_to_date(self, part: Part, made_by: str, upstream: list[Part]) -> Stamp | None:
         """The part's stamp if there is nothing to do.
@@ -48,6 +54,7 @@ class Partition(Work, ABC):
 
     date: str
     dry_run: bool = False
+    mode: Mode = "live"
 
     def __post_init__(self) -> None:
         if not is_date(self.date):
@@ -90,7 +97,9 @@ def _is_newer(part: Part, written: datetime) -> bool:
 
 @dataclass(frozen=True)
 class Built:
-    """What a stage did: the paths it wrote or kept, and one line for the log."""
+    """What a stage did: the paths it wrote or kept, one line for the log, and the rows that were written now."""
 
     outputs: tuple[str, ...]
     line: str
+    rows: int = 0
+    rejects: int = 0

@@ -55,4 +55,5 @@ def keep_distinct(edition: Edition) -> Built:
                     removed.add(reject(row, "distinct_rows", "duplicate", f"of {original}", made_by))
                 seen[row.kind] += 1
     counts = ", ".join(f"{writers[kind].count} of {seen[kind]} {kind}" for kind in Kind)
-    return Built(paths, f"Distinct rows: {counts}; {removed.count} duplicates")
+    kept = sum(writer.count for writer in writers.values())
+    return Built(paths, f"Distinct rows: {counts}; {removed.count} duplicates", kept, removed.count)

@@ -44,7 +44,8 @@ def read_source(edition: Edition, number: int) -> Built:
                 reasons[reason.value] += 1
             else:
                 rows.add(stored(row))
-    return Built((kept.path, rejected.path), f"{source.name}: {rows.count} rows, turned away {dict(reasons) or 'none'}")
+    line = f"{source.name}: {rows.count} rows, turned away {dict(reasons) or 'none'}"
+    return Built((kept.path, rejected.path), line, rows.count, rejects.count)
 
 
 def _malformed_row(row: Malformed, source: Source, made_by: str) -> Row:

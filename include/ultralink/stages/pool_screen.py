@@ -25,7 +25,7 @@ from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.program import Outcome, Progress, run_rows
 from ultralink.teacher.request import Sampling
 
-_UNREAD = {"conn_id", "concurrency", "timeout_s", "tolerated_failures", "expected_answer_tokens"}
+_UNREAD = {"conn_id", "mode", "concurrency", "timeout_s", "tolerated_failures", "expected_answer_tokens"}
 
 
 async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Built:
@@ -64,6 +64,8 @@ async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Buil
         paths,
         f"{rows} chats: {kept.count} kept, {rejected.count} turned away; {total.paid} calls paid, "
         f"{total.replayed} replayed, ${total.cost_usd:.4f}",
+        kept.count,
+        rejected.count,
     )
 
 

@@ -146,7 +146,8 @@ def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
         for row in _rows(gathered.rejects):
             reject_rows.add(row)
             subsets[str(row["subset"])].rejects[_reason(row)] += 1
-        accounts = ledger(_journal(night), load_models()).to_pylist()
+        by_batch: Counter[bool] = Counter()
+        accounts = ledger(_counted(_journal(night), by_batch), load_models()).to_pylist()
         for account in accounts:
             bill_rows.add(account)
         costs = [account["cost_usd"] for account in accounts]
@@ -162,6 +163,7 @@ def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
             },
             pool=_edition(night),
             calls=sum(account["paid"] for account in accounts),
+            batch_calls=by_batch[True],
             prompt_tokens=sum(account["prompt_tokens"] for account in accounts),
             cached_tokens=sum(account["cached_tokens"] for account in accounts),
             completion_tokens=sum(account["completion_tokens"] for account in accounts),
@@ -175,6 +177,13 @@ def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
 
 def _journal(night: Night) -> Iterator[Record]:
     return Journal.open(night.store.fs, night.journal_folder, "publish").records()
+
+
+def _counted(records: Iterator[Record], by_batch: Counter[bool]) -> Iterator[Record]:
+    """``records``, counted on the way: those that came by the Batch API, and the others."""
+    for record in records:
+        by_batch[record.batch] += 1
+        yield record
 
 
 def _edition(night: Night) -> str | None:

@@ -41,7 +41,7 @@ def select(night: Night) -> Built:
             "Widen wikipedia.api.selection, or bring a newer dump."
         )
     part.write(selection_rows(chosen), made_by)
-    return Built((part.path,), f"{len(chosen)} articles chosen for {night.date}")
+    return Built((part.path,), f"{len(chosen)} articles chosen for {night.date}", len(chosen))
 
 
 def _kept(part: Part, rebuild: bool) -> Stamp | None:

@@ -29,6 +29,7 @@ class Statistics(BaseModel):
     subsets: dict[str, Subset]  # by name, in the dataset's order
     pool: str | None  # date of the English pool that was used
     calls: int
+    batch_calls: int = 0  # of them, paid at the price of the Batch API
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int

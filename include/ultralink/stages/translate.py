@@ -66,6 +66,8 @@ async def translate_rows(night: Night, kind: Kind, shard: int, endpoint: Endpoin
         f"{rows} {kind} rows: {kept.count} translated, {rejected.count} rejects; {total.paid} calls paid, "
         f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens "
         f"({total.cached_tokens} cached), ${total.cost_usd:.4f}",
+        kept.count,
+        rejected.count,
     )
 
 
@@ -80,7 +82,7 @@ def take_rows(night: Night, kind: Kind, shard: int) -> Built:
     with kept.writer(made_by) as rows, rejected.writer(made_by):
         for row in _slice(choice, kind, shard, night.translated_shards):
             rows.add(direct_row(row, night.recipe, made_by, chosen))
-    return Built((kept.path, rejected.path), f"{rows.count} {kind} rows taken as they are")
+    return Built((kept.path, rejected.path), f"{rows.count} {kind} rows taken as they are", rows.count)
 
 
 def _failure(result: Translated | NotTranslated) -> str:

@@ -197,7 +197,7 @@ class Ask:
         )
 
     def _cost(self, record: Record) -> float | None:
-        prices = self.cards.prices(record.model)
+        prices = self.cards.prices(record.model, batch=record.batch)
         return None if prices is None else cost(record.usage, prices).usd
 
     def _is_rehearsed(self, record: Record) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ultralink.errors import BudgetExceeded, ModelUnknown
+from ultralink.teacher.listener import LEVELS, NOBODY, Listener, Spent
 from ultralink.teacher.models import ModelCards, Prices
 from ultralink.teacher.record import Usage
 from ultralink.teacher.request import Request
@@ -69,13 +70,17 @@ class Purse:
     refused. Should the server count more tokens than this library, the estimate is corrected from then on.
     """
 
-    def __init__(self, budget: Budget, cards: ModelCards, spent: Spending) -> None:
-        self._budget, self._cards = budget, cards
+    def __init__(
+        self, budget: Budget, cards: ModelCards, spent: Spending, listener: Listener = NOBODY, *, batch: bool = False
+    ) -> None:
+        self._budget, self._cards, self._batch = budget, cards, batch
+        self._listener, self._told = listener, 0.0
         self.spent = spent
         self._reserved = Spending()
         self._running = 0
         self._changed = asyncio.Event()
         self._prompt_factor = self._completion_factor = 1.0
+        self._tell(self._share())
 
     @property
     def counts(self) -> bool:
@@ -101,6 +106,7 @@ class Purse:
                 break
             if self._running == 0:
                 self._changed.set()
+                self.used_up()
                 raise BudgetExceeded(self._message(worst))
             self._changed.clear()
             await self._changed.wait()
@@ -108,12 +114,24 @@ class Purse:
         self._reserved.add(worst)
         self._running += 1
 
+    def set_aside(self, model: str, estimate: Usage) -> None:
+        """Set the worst case of a request of a batch aside, for good. Raises BudgetExceeded where there is no room."""
+        worst = self._worst(Hold(self, estimate, self._prices(model)))
+        if not self._has_room(worst):
+            raise BudgetExceeded(self._message(worst))
+        self._reserved.add(worst)
+
     def put_back(self, hold: Hold, spent: Spending) -> None:
         """A call is over: what was set aside is free, ``spent`` is gone."""
         self._reserved.add(hold.reserved, -1)
         self.spent.add(spent)
         self._running -= 1
         self._changed.set()
+        self._tell(self._share())
+
+    def used_up(self) -> None:
+        """There is no room for what is still to be asked: the listener is told that all is gone."""
+        self._tell(1.0)
 
     def learn(self, estimate: Usage, real: Usage) -> None:
         """Correct the estimate by what the server counted."""
@@ -129,7 +147,7 @@ class Purse:
                 f"model {model!r}: add it there or in a file of your own, named by ULTRALINK_MODELS, or set a budget "
                 "in tokens"
             )
-        return None if card is None else card.usd_per_million_tokens
+        return self._cards.prices(model, batch=self._batch)
 
     def _worst(self, hold: Hold) -> Spending:
         estimate = hold.estimate
@@ -145,6 +163,18 @@ class Purse:
         return (usd is None or self.spent.usd + self._reserved.usd + more.usd <= usd + ROUNDING_USD) and (
             tokens is None or self.spent.tokens + self._reserved.tokens + more.tokens <= tokens
         )
+
+    def _share(self) -> float:
+        """What is gone, as a share of the cap that is nearer; a cap of nothing is never near."""
+        usd, tokens = self._budget.usd, self._budget.tokens
+        return max(self.spent.usd / usd if usd else 0.0, self.spent.tokens / tokens if tokens else 0.0)
+
+    def _tell(self, share: float) -> None:
+        level = max((level for level in LEVELS if share >= level), default=0.0)
+        if level > self._told:
+            self._told = level
+            spent, budget = self.spent, self._budget
+            self._listener.spent(Spent(level, spent.usd, budget.usd, spent.tokens, budget.tokens))
 
     def _message(self, worst: Spending) -> str:
         caps = []

@@ -70,6 +70,16 @@ class Reply:
     lost: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a completion says. ``usage`` is None where the server counts nothing."""
+
+    text: str
+    finish_reason: str
+    served: str
+    usage: Usage | None
+
+
 # --- the wire's JSON, as much of it as is read ------------------------------------------------------
 
 
@@ -277,6 +287,14 @@ class TeacherClient:
 
 
 def _read(body: bytes, model: str, latency_s: float, permit: Permit) -> Reply | Fault:
+    heard = hear(body, model)
+    if isinstance(heard, Fault):
+        return heard
+    return Reply(heard.text, heard.finish_reason, heard.served, heard.usage, latency_s, permit)
+
+
+def hear(body: bytes, model: str) -> Heard | Fault:
+    """What the completion in ``body`` says; ``model`` stands for a server that does not name its own."""
     try:
         completion = _completion.decode(body)
         choice = completion.choices[0]
@@ -284,13 +302,11 @@ def _read(body: bytes, model: str, latency_s: float, permit: Permit) -> Reply | 
         return Fault(f"unreadable answer of {len(body)} bytes: {problem}", lost=True)
     message, usage = choice.message, completion.usage
     refused = message.content is None and message.refusal is not None
-    return Reply(
+    return Heard(
         text=(message.refusal if refused else message.content) or "",
         finish_reason="refusal" if refused else choice.finish_reason or "stop",
         served=completion.model or model,
         usage=None if usage is None else _usage(usage),
-        latency_s=latency_s,
-        permit=permit,
     )
 
 

@@ -9,17 +9,26 @@ from dataclasses import dataclass, field
 
 import fsspec
 
+from ultralink.recipe import Mode
 from ultralink.teacher.ask import Ask, Style
+from ultralink.teacher.batch.client import BatchClient
+from ultralink.teacher.batch.source import Collector
+from ultralink.teacher.batch.spool import Spool
+from ultralink.teacher.batch.tickets import Tickets
+from ultralink.teacher.batch.waves import Waves
 from ultralink.teacher.budget import NO_BUDGET, Budget, Purse, Spending, cost
 from ultralink.teacher.client import TeacherClient
 from ultralink.teacher.endpoint import Endpoint
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.limiter import Limiter
+from ultralink.teacher.listener import NOBODY, Listener
 from ultralink.teacher.live import Live, Origin
+from ultralink.teacher.meter import metered
 from ultralink.teacher.models import ModelCards
 from ultralink.teacher.rehearsal import Rehearsal
 from ultralink.teacher.request import Request
 from ultralink.teacher.roster import Roster
+from ultralink.teacher.waiting import Unanswered
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,8 @@ class Desk:
     """All that one shard's task needs to ask the teacher.
 
     ``journal_folder`` is the partition's; ``roster_folder`` is one for the whole store, or None where no
-    other task uses the endpoint. ``budget`` is this shard's part (``Budget.share``).
+    other task uses the endpoint. ``budget`` is this shard's part (``Budget.share``). ``task`` names the shard's task
+    in the partition: in batch mode its batches are kept under that name.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -39,28 +49,66 @@ class Desk:
     steps: Mapping[str, Style] = field(default_factory=dict)
     budget: Budget = NO_BUDGET
     roster_folder: str | None = None
+    mode: Mode = "live"
+    task: str = "task"
+    listener: Listener = NOBODY
 
 
 @asynccontextmanager
 async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door to ``endpoint``. On the way out what is on the wire reaches the journal.
 
-    Raises StoreReadOnly, StoreFull, ModelUnknown before anything is paid for.
+    Raises StoreReadOnly, StoreFull, ModelUnknown before anything is paid for. In batch mode it also raises Waiting, on
+    the way in and on the way out: then the same is to be done again later, and goes on from there.
     """
+    if desk.mode == "batch":
+        async with _in_waves(desk, endpoint) as ask:
+            yield ask
+        return
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     await asyncio.to_thread(journal.check_writable)
-    purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk))
+    purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk), desk.listener)
     purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
     roster = None
     if desk.roster_folder is not None:
         roster = Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
     limiter = Limiter(endpoint.limits, roster)
-    async with journal, limiter, TeacherClient(endpoint, limiter) as client:
+    metering = metered(journal, desk.listener, desk.cards)
+    async with journal, metering, limiter, TeacherClient(endpoint, limiter) as client:
         ask = Ask(journal, Live(client, journal, purse, desk.origin), desk.cards, desk.style, desk.steps)
         try:
             yield ask
         finally:
             await asyncio.shield(ask.drain())
+
+
+@asynccontextmanager
+async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
+    """The door in batch mode: answers come from the journal; what is not there goes out as the next wave."""
+    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
+    await asyncio.to_thread(journal.check_writable)
+    tickets = Tickets.of(desk.fs, desk.journal_folder, desk.task)
+    async with journal, metered(journal, desk.listener, desk.cards), BatchClient(endpoint) as client:
+        waves = Waves(tickets, client, journal, desk.origin, endpoint.limits)
+        await waves.settle()
+        spent = await asyncio.to_thread(_spent, journal, desk)
+        purse = Purse(desk.budget, desk.cards, spent, desk.listener, batch=True)
+        purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
+        with Spool(endpoint.limits) as spool:
+            collector = Collector(spool, purse, waves.notes)
+            ask = Ask(journal, collector, desk.cards, desk.style, desk.steps)
+            try:
+                yield ask
+            except Unanswered:
+                if not len(spool) and collector.no_room is not None:
+                    await waves.over()
+                    purse.used_up()
+                    raise collector.no_room from None
+                raise await waves.send(spool) from None
+            except Exception:
+                await waves.over()
+                raise
+            await waves.over()
 
 
 @asynccontextmanager
@@ -71,7 +119,8 @@ async def rehearsal(desk: Desk, expected_tokens: Callable[[Request], int]) -> As
     """
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     async with journal:
-        yield Ask(journal, Rehearsal(expected_tokens), desk.cards, desk.style, desk.steps)
+        source = Rehearsal(expected_tokens, batch=desk.mode == "batch")
+        yield Ask(journal, source, desk.cards, desk.style, desk.steps)
 
 
 def _spent(journal: Journal, desk: Desk) -> Spending:
@@ -81,5 +130,5 @@ def _spent(journal: Journal, desk: Desk) -> Spending:
         return spent
     for record in journal.records():
         if (record.run, record.shard) == (desk.origin.run, desk.origin.shard):
-            spent.add(cost(record.usage, desk.cards.prices(record.model)), 1 + record.lost)
+            spent.add(cost(record.usage, desk.cards.prices(record.model, batch=record.batch)), 1 + record.lost)
     return spent

@@ -38,6 +38,9 @@ class Limits(BaseModel):
     tokens_per_minute: float | None = Field(default=None, gt=0)
     concurrency: int | None = Field(default=None, ge=1)
     model: str | None = Field(default=None, min_length=1)
+    batch_poll_s: float = Field(default=60.0, gt=0)
+    batch_requests: int = Field(default=50_000, ge=1, le=50_000)  # of one file: the Batch API's limits
+    batch_bytes: int = Field(default=200_000_000, ge=1000, le=200_000_000)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -39,7 +39,10 @@ class _Batch:
 
 
 class Journal:
-    """One partition's answers. Use from one event loop; open one Journal per task attempt."""
+    """One partition's answers. Use from one event loop; open one Journal per task attempt.
+
+    ``heard`` is called with each record that this journal has made durable; it must not raise.
+    """
 
     def __init__(self, store: Storage, writer: str) -> None:
         self._store = store
@@ -50,6 +53,7 @@ class Journal:
         self._index: dict[bytes, int] = {}  # key -> segment number, offset, length, packed into one int
         self._batch: _Batch | None = None
         self._committing: asyncio.Task[None] | None = None
+        self.heard: Callable[[Record], None] | None = None
 
     @classmethod
     def open(cls, fs: fsspec.AbstractFileSystem, folder: str, writer: str) -> Journal:
@@ -107,6 +111,8 @@ class Journal:
         await batch.durable.wait()
         if batch.error is not None:
             raise type(batch.error)(*batch.error.args) from batch.error
+        if self.heard is not None:
+            self.heard(record)
 
     async def close(self) -> None:
         """Make everything that was put durable, then let go of the segments."""

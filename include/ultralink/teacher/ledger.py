@@ -61,7 +61,8 @@ class _Sums:
         counts.unpriced += usd is None
         counts.cost_usd += (usd or 0.0) * (1 + record.lost)
         self.lost += record.lost
-        self.latencies.append(record.latency_s)
+        if not record.batch:  # a batch's hours say nothing of the endpoint's speed
+            self.latencies.append(record.latency_s)
 
 
 def ledger(records: Iterable[Record], cards: ModelCards) -> pa.Table:
@@ -69,7 +70,7 @@ def ledger(records: Iterable[Record], cards: ModelCards) -> pa.Table:
     sums: dict[Account, _Sums] = {}
     for record in records:
         account = Account(record.run, record.shard, record.step, record.model)
-        prices, usage = cards.prices(record.model), record.usage
+        prices, usage = cards.prices(record.model, batch=record.batch), record.usage
         usd = None if prices is None else prices.cost(usage.prompt, usage.cached, usage.completion)
         sums.setdefault(account, _Sums()).add(record, usd)
     return pa.Table.from_pylist([_row(account, sums[account]) for account in sorted(sums)], schema=LEDGER)

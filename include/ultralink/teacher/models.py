@@ -28,14 +28,22 @@ class Prices(BaseModel):
         """USD for a call; ``cached`` tokens are part of ``prompt``."""
         return ((prompt - cached) * self.prompt + cached * self.cached + completion * self.completion) / 1_000_000
 
+    def times(self, factor: float) -> Prices:
+        """These prices, all of them multiplied."""
+        return Prices(prompt=self.prompt * factor, cached=self.cached * factor, completion=self.completion * factor)
+
 
 class ModelCard(BaseModel):
-    """One model: how many tokens prompt and answer may have together, and what they cost."""
+    """One model: how many tokens prompt and answer may have together, and what they cost.
+
+    ``batch`` is the share of these prices that an answer by the Batch API costs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     context_tokens: int = Field(gt=0)
     usd_per_million_tokens: Prices
+    batch: float = Field(default=0.5, ge=0, le=1)
 
 
 class _ModelFile(BaseModel):
@@ -61,10 +69,12 @@ class ModelCards:
             self._found[model] = self._cards[max(names, key=len)] if names else None
         return self._found[model]
 
-    def prices(self, model: str) -> Prices | None:
-        """The prices of ``model``, where known."""
+    def prices(self, model: str, *, batch: bool = False) -> Prices | None:
+        """The prices of ``model``, where known: those of a call, or of an answer by the Batch API."""
         card = self.find(model)
-        return None if card is None else card.usd_per_million_tokens
+        if card is None:
+            return None
+        return card.usd_per_million_tokens.times(card.batch) if batch else card.usd_per_million_tokens
 
 
 def load_models() -> ModelCards:

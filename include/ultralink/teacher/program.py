@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from ultralink.errors import AnswerInvalid, BudgetExceeded, RequestRefused, TeacherUnavailable, UltraLinkError
 from ultralink.teacher.ask import Ask
+from ultralink.teacher.waiting import Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Progress:
     every_s: float = 5.0
     done: int = 0
     failed: int = 0
+    waiting: int = 0
     _started: float = field(default_factory=time.monotonic)
 
     def line(self, ask: Ask) -> str:
@@ -60,6 +62,8 @@ class Progress:
             f"{counts.prompt_tokens + counts.completion_tokens} tokens, {cost}",
             f"in flight {ask.in_flight}",
         ]
+        if self.waiting:
+            parts.append(f"{self.waiting} rows wait for their batch")
         if self.total is not None and rate > 0:
             parts.append(f"ETA {_clock((self.total - self.done) / rate)}")
         return ("Rehearsal: " if ask.source.rehearses else "") + "; ".join(parts)
@@ -83,7 +87,8 @@ async def run_rows(
 
     A row's AnswerInvalid, ContextOverflow, RequestRefused or TeacherUnavailable is its outcome; after
     HOPELESS such in a row the last one is raised. Any other error ends the run at once. However it ends, what
-    was on the wire reaches the journal. Use with ``contextlib.aclosing`` where the loop may be left early.
+    was on the wire reaches the journal. Rows that wait for a batch are left out, and after the last row
+    Unanswered is raised for them. Use with ``contextlib.aclosing`` where the loop may be left early.
     Memory is bounded by ``concurrency``, not by the number of rows.
     """
     progress = progress or Progress()
@@ -98,6 +103,8 @@ async def run_rows(
     finally:
         reporting.cancel()
     log.info("%s", progress.line(ask))
+    if progress.waiting:
+        raise Unanswered(f"{progress.waiting} rows wait for their batch")
 
 
 async def _stop(crew: _Crew[Row, Result], ask: Ask) -> None:
@@ -118,7 +125,7 @@ class _Crew(Generic[Row, Result]):
     ) -> None:
         self._program, self._rows, self._ask = program, rows, ask
         self._concurrency, self._progress = concurrency, progress
-        self._tasks: deque[asyncio.Task[Outcome[Row, Result]]] = deque()
+        self._tasks: deque[asyncio.Task[Outcome[Row, Result] | None]] = deque()
         self._active = 0
         self._exhausted = False
         self._changed = asyncio.Event()
@@ -134,7 +141,10 @@ class _Crew(Generic[Row, Result]):
             if not self._tasks:
                 return None
             if self._tasks[0].done():
-                return self._tasks.popleft().result()
+                outcome = self._tasks.popleft().result()
+                if outcome is not None:
+                    return outcome
+                continue
             self._changed.clear()
             await self._changed.wait()
 
@@ -161,30 +171,38 @@ class _Crew(Generic[Row, Result]):
             self._tasks.append(task)
             self._active += 1
 
-    async def _run(self, row: Row) -> Outcome[Row, Result]:
+    async def _run(self, row: Row) -> Outcome[Row, Result] | None:
+        """The row's outcome; None: it waits for an answer that is yet to be asked for."""
         try:
             result = await self._program(row, self._ask)
         except ROW_ERRORS as error:
             self._progress.failed += 1
             return Outcome(row, None, error)
+        except Unanswered:
+            self._progress.waiting += 1
+            return None
         return Outcome(row, result, None)
 
-    def _ended(self, task: asyncio.Task[Outcome[Row, Result]]) -> None:
+    def _ended(self, task: asyncio.Task[Outcome[Row, Result] | None]) -> None:
         self._active -= 1
         self._changed.set()
         if task.cancelled():
             return
-        self._progress.done += 1
         error = task.exception()
         if error is not None:
+            self._progress.done += 1
             self._failure = self._failure or self._explained(error)
-        elif (row_error := task.result().error) is not None:
+        elif (outcome := task.result()) is None:
+            pass
+        elif (row_error := outcome.error) is not None:
+            self._progress.done += 1
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= HOPELESS:
                 self._failure = self._failure or type(row_error)(
                     f"{self._failed_in_a_row} rows failed one after the other; the last: {row_error}"
                 )
         else:
+            self._progress.done += 1
             self._failed_in_a_row = 0
         # Rows are begun here too, not only when the next outcome is wanted: one may be long in coming.
         if self._failure is None:

@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``tries`` counts the requests sent, of which ``limited`` were answered 429 and ``lost`` were (or may have
     been) billed without a usable answer. ``latency_s`` is of the try that succeeded. ``created`` is the
-    answer's time in UTC, ISO 8601 with microseconds.
+    answer's time in UTC, ISO 8601 with microseconds. ``batch``: it came by the Batch API, at that price.
     """
 
     key: str
@@ -42,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 1
     limited: int = 0
     lost: int = 0
+    batch: bool = False
 
 
 class Heading(msgspec.Struct):

@@ -22,8 +22,8 @@ class Rehearsal:
     rehearses = True
     in_flight = 0
 
-    def __init__(self, expected_tokens: Callable[[Request], int]) -> None:
-        self._expected_tokens = expected_tokens
+    def __init__(self, expected_tokens: Callable[[Request], int], *, batch: bool = False) -> None:
+        self._expected_tokens, self._batch = expected_tokens, batch
         self._prefixes = Prefixes()
 
     async def answer(self, request: Request, step: str) -> Record:
@@ -43,6 +43,7 @@ class Rehearsal:
             run="",
             shard=0,
             step=step,
+            batch=self._batch,
         )
 
     def stop(self) -> None:

@@ -1,0 +1,86 @@
+"""Who may see and do what: the user's session, the Dags the user may read, the right to write, the same origin.
+
+An app that a plugin mounts inherits none of Airflow's checks, so the page states its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
+from airflow.models.dag import DagModel
+from fastapi import Depends, HTTPException, Request
+
+from ultralink.recipe import configured_languages
+
+DAG_PREFIX = "ultralink_"
+POOL_DAG = "ultralink_english_pool"
+
+signed_in = requires_access_view(AccessView.PLUGINS)
+
+
+def dag_of(language: str) -> str:
+    """The Dag that makes a language's nights."""
+    return f"{DAG_PREFIX}{language}"
+
+
+def _readable_languages(user: GetUserDep) -> list[str]:
+    readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+    return [language for language in configured_languages() if dag_of(language) in readable]
+
+
+Languages = Annotated[list[str], Depends(_readable_languages)]
+"""Codes of the languages whose Dag the user may read, sorted."""
+
+
+def _pool_is_readable(user: GetUserDep) -> bool:
+    return bool(get_auth_manager().is_authorized_dag(method="GET", details=DagDetails(id=POOL_DAG), user=user))
+
+
+PoolIsReadable = Annotated[bool, Depends(_pool_is_readable)]
+"""Whether the user may read the English pool's Dag."""
+
+
+def known_language(language: str, languages: Languages) -> str:
+    """``language``, if there is one of that name that the user may read; else 404, which tells nothing of others."""
+    if language not in languages:
+        raise HTTPException(404, "There is no such language.")
+    return language
+
+
+def may_read(user: BaseUser, language: str, entity: DagAccessEntity | None = None) -> bool:
+    """Whether ``user`` may read this side of the language's Dag."""
+    dag_id = dag_of(language)
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    return bool(get_auth_manager().is_authorized_dag(method="GET", access_entity=entity, details=details, user=user))
+
+
+def may_write(user: BaseUser, language: str) -> bool:
+    """Whether ``user`` may change runs of the language's Dag; who may do that may also judge its rows."""
+    dag_id = dag_of(language)
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
+        )
+    )
+
+
+def demand_write(user: BaseUser, language: str) -> None:
+    """403 unless ``user`` may write for ``language``. Ask ``known_language`` first."""
+    if not may_write(user, language):
+        raise HTTPException(403, "You may read this language, but not write: ask for the right to trigger its Dag.")
+
+
+def same_origin(request: Request) -> None:
+    """403 for a form that another site's page sends with the user's cookie."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    host = request.headers.get("x-forwarded-host") or request.headers.get("host")
+    ours = site == "same-origin" if site else origin is not None and urlsplit(origin).netloc == host
+    if not ours:
+        raise HTTPException(403, "This must be sent from the page itself.")

@@ -1,0 +1,647 @@
+"""Batch mode against the offline teacher's Batch API: waves, limits, kills between all steps, bad ends, budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.teacher.batching import (
+    Answer,
+    Killed,
+    Verdict,
+    attempt,
+    batch_desk,
+    chain,
+    echo,
+    ending_at,
+    expected,
+    good,
+    journal,
+    kill,
+    provider,
+    refused,
+    tickets,
+    to_the_end,
+)
+from tests.teacher.fake_teacher import CARDS, KEY, endpoint, fake_teacher, opened, say
+
+from ultralink.errors import (
+    BatchCancelled,
+    BatchRefused,
+    BatchUnsupported,
+    BudgetExceeded,
+    ContextOverflow,
+    ModelUnknown,
+    RequestRefused,
+    TeacherUnavailable,
+)
+from ultralink.teacher.ask import Ask, Style
+from ultralink.teacher.batch.client import BatchClient
+from ultralink.teacher.batch.tickets import Stage
+from ultralink.teacher.budget import Budget
+from ultralink.teacher.desk import rehearsal
+from ultralink.teacher.endpoint import Limits
+from ultralink.teacher.ledger import ledger
+from ultralink.teacher.live import Origin
+from ultralink.teacher.program import run_rows
+from ultralink.teacher.request import Form, Sampling
+from ultralink.teacher.waiting import Unanswered, Waiting
+
+ROWS = ["a", "b", "c"]
+CALLS = 3 * len(ROWS)
+
+
+def results(outcomes: list[Any]) -> list[str | None]:
+    return [outcome.result for outcome in outcomes]
+
+
+# --- the good way -----------------------------------------------------------------------------------
+
+
+def test_rows_become_waves_and_each_request_is_paid_once(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            assert results(await to_the_end(one, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert len(served.paid) == CALLS
+            before = len(served.bodies)
+            assert results(await attempt(one, served.url, ROWS)) == expected(ROWS)  # all of it is in the journal
+            assert len(served.bodies) == before
+        assert [(ticket.wave, ticket.requests, ticket.ended) for ticket in tickets(one)] == [
+            (wave, 3, "completed") for wave in (1, 2, 3)
+        ]
+
+    asyncio.run(check())
+    assert not list(tmp_path.rglob("*.asks"))
+
+
+def test_the_same_answers_come_by_batch_and_live(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider() as served:
+            by_batch = await to_the_end(batch_desk(tmp_path / "batch"), served.url, ROWS)
+        script = lambda asked: opened_good(asked.last)  # noqa: E731
+        async with opened(script, str(tmp_path / "live")) as (ask, _):
+            live = [outcome async for outcome in run_rows(chain, ROWS, ask, concurrency=2)]
+        assert results(by_batch) == results(live)
+        keys = [{record.key for record in journal(batch_desk(tmp_path / each))} for each in ("batch", "live")]
+        assert keys[0] == keys[1]
+
+    asyncio.run(check())
+
+
+def opened_good(said: str) -> Any:
+    from tests.teacher.fake_teacher import good as live_good
+
+    return live_good(f"re: {said}")
+
+
+def test_lines_are_in_the_form_of_the_api_and_the_batch_bears_its_tag(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting) as waiting:
+                await attempt(one, served.url, ROWS)
+            (ticket,) = tickets(one)
+            assert ticket.stage is Stage.SENT
+            assert waiting.value.batch_id == ticket.batch_id
+            (file,) = served.batches._files.values()
+            lines = [json.loads(line) for line in file.content.splitlines()]
+            assert [line["body"]["messages"][0]["content"] for line in lines] == ROWS
+            assert {(line["method"], line["url"]) for line in lines} == {("POST", "/v1/chat/completions")}
+            (batch,) = served.batches._batches.values()
+            assert batch.wanted.metadata == {"ultralink": ticket.tag}
+            assert batch.wanted.completion_window == "24h"
+            assert KEY not in ticket.model_dump_json()
+            for _ in range(3):  # waiting again sends nothing
+                with pytest.raises(Waiting):
+                    await attempt(one, served.url, ROWS)
+            assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("limits", "files"), [({"batch_requests": 2}, 4), ({"batch_bytes": 1000}, 4)])
+def test_a_wave_is_split_at_the_limits(tmp_path: Path, limits: dict[str, int], files: int) -> None:
+    rows = [f"row {number} {'x' * (200 if 'batch_bytes' in limits else 1)}" for number in range(7)]
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            outcomes = await to_the_end(one, served.url, rows, once, Limits(batch_poll_s=0.01, **limits))
+            assert results(outcomes) == [f"re: {row}" for row in rows]
+            assert set(served.paid.values()) == {1}
+            sent = [ticket for ticket in tickets(one) if ticket.wave == 1]
+            assert len(sent) == files
+            assert sum(ticket.requests for ticket in sent) == 7
+            assert all(ticket.size <= limits.get("batch_bytes", 10**9) for ticket in sent)
+            assert all(ticket.requests <= limits.get("batch_requests", 10**9) for ticket in sent)
+            assert served.batches.counts["failed"] == 0
+
+    asyncio.run(check())
+
+
+async def once(row: str, ask: Ask) -> str:
+    return (await ask("only", say(row))).text
+
+
+def test_a_request_longer_than_a_file_costs_its_row(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider() as served:
+            limits = Limits(batch_poll_s=0.01, batch_bytes=1000)
+            outcomes = await to_the_end(batch_desk(tmp_path), served.url, ["a", "x" * 2000, "b"], once, limits)
+            assert results(outcomes) == ["re: a", None, "re: b"]
+            assert isinstance(outcomes[1].error, RequestRefused)
+
+    asyncio.run(check())
+
+
+def test_each_model_has_files_of_its_own(tmp_path: Path) -> None:
+    async def both(row: str, ask: Ask) -> str:
+        return (await ask("write" if row < "c" else "judge", say(row))).text
+
+    async def check() -> None:
+        one = batch_desk(tmp_path, steps={"judge": Style("priced-2", Sampling(max_tokens=9))})
+        async with provider() as served:
+            assert results(await to_the_end(one, served.url, ["a", "b", "c"], both)) == ["re: a", "re: b", "re: c"]
+        assert [(ticket.model, ticket.requests) for ticket in tickets(one)] == [("priced", 2), ("priced-2", 1)]
+
+    asyncio.run(check())
+
+
+def test_two_shards_at_once_each_have_their_own_batches(tmp_path: Path) -> None:
+    async def check() -> None:
+        desks = [
+            batch_desk(tmp_path, task=f"shard-{shard}", writer=f"w{shard}", origin=Origin("run-1", shard))
+            for shard in (0, 1)
+        ]
+        async with provider(seconds=0.1) as served:
+            found = await asyncio.gather(
+                *(to_the_end(one, served.url, [f"{row}{number}" for row in ROWS]) for number, one in enumerate(desks))
+            )
+            assert [results(each) for each in found] == [expected([f"{r}{n}" for r in ROWS]) for n in (0, 1)]
+            assert set(served.paid.values()) == {1}
+        table = ledger(journal(desks[0]), CARDS).to_pylist()
+        assert Counter({row["shard"]: 0 for row in table}).keys() == {0, 1}
+        assert sum(row["paid"] for row in table) == 2 * CALLS
+
+    asyncio.run(check())
+
+
+# --- structured answers, gates' new attempts ----------------------------------------------------------
+
+
+def test_an_answer_that_does_not_fit_is_asked_for_again_in_the_next_wave(tmp_path: Path) -> None:
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        return good('{"good": true}' if "cannot be used" in said else "what?")
+
+    async def judged(row: str, ask: Ask) -> bool:
+        return (await ask.structured("judge", say(row), Verdict)).value.good
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(script) as served:
+            assert results(await to_the_end(one, served.url, ROWS, judged)) == [True, True, True]
+            assert len(served.paid) == 2 * len(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert all(body["response_format"]["type"] == "json_schema" for body in served.bodies)
+        assert [ticket.wave for ticket in tickets(one)] == [1, 2]
+
+    asyncio.run(check())
+
+
+def test_a_new_attempt_is_a_request_of_its_own(tmp_path: Path) -> None:
+    async def insists(row: str, ask: Ask) -> list[str]:
+        return [(await ask("again", say(row), attempt=number)).text for number in range(3)]
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            assert results(await to_the_end(one, served.url, ["a"], insists)) == [["re: a"] * 3]
+            assert len(served.bodies) == 3
+        assert len({record.key for record in journal(one)}) == 3
+
+    asyncio.run(check())
+
+
+def test_a_schema_is_put_another_way_where_the_server_refuses_it(tmp_path: Path) -> None:
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        return refused("no response_format here") if "response_format" in body else good('{"good": true}')
+
+    async def judged(row: str, ask: Ask) -> bool:
+        return (await ask.structured("judge", say(row), Verdict)).value.good
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(script) as served:
+            assert results(await to_the_end(one, served.url, ROWS, judged)) == [True, True, True]
+        assert [ticket.form for ticket in tickets(one)] == [Form.JSON_SCHEMA, Form.JSON_OBJECT, Form.INSTRUCTED]
+
+    asyncio.run(check())
+
+
+# --- kills --------------------------------------------------------------------------------------------
+
+
+def test_a_kill_between_any_two_steps_pays_nothing_twice_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("fsync", "fdatasync"):  # no machine goes down here, and there are hundreds of them
+        monkeypatch.setattr(f"os.{name}", lambda file: None)
+    limits = Limits(batch_poll_s=0.01, batch_requests=2)  # two files a wave
+
+    async def killed_at(point: int) -> list[str]:
+        one = batch_desk(tmp_path / str(point))
+        async with provider() as served:
+            with ending_at(point, kill) as passed:
+                try:
+                    await to_the_end(one, served.url, ROWS, chain, limits)
+                except Killed:
+                    pass
+                else:
+                    return passed
+            assert results(await to_the_end(one, served.url, ROWS, chain, limits)) == expected(ROWS), passed[-1]
+            assert set(served.paid.values()) == {1}, passed[-1]
+            assert len(served.paid) == CALLS
+            table = ledger(journal(one), CARDS).to_pylist()
+            assert sum(row["paid"] for row in table) == CALLS, passed[-1]
+            assert all(ticket.stage is Stage.DONE for ticket in tickets(one))
+        return []
+
+    async def check() -> None:
+        point = 0
+        while not (passed := await killed_at(point)):
+            point += 1
+        assert {f"{when} {step}" for when in ("before", "after") for step in ("begin", "upload", "create")} <= set(
+            passed
+        )
+        assert point == len(passed) > 60
+
+    asyncio.run(check())
+
+
+def test_a_batch_whose_creation_was_not_heard_of_is_found_by_its_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost after the provider created the batch."""
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            real = served.batches._create
+
+            async def silent(request: Any) -> Any:
+                answer = await real(request)
+                served.batches._create = real  # type: ignore[method-assign]
+                request.transport.close()
+                return answer
+
+            served.batches._create = silent  # type: ignore[method-assign]
+            async with AppOf(served) as url:
+                assert results(await to_the_end(one, url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert served.batches.counts["created"] == 3
+
+    asyncio.run(check())
+
+
+class AppOf:
+    """Another server with the provider's routes as they are now."""
+
+    def __init__(self, served: Any) -> None:
+        self._served = served
+
+    async def __aenter__(self) -> str:
+        from aiohttp import web
+
+        app = web.Application()
+        routes = self._served.batches
+
+        async def create(request: Any) -> Any:
+            return await routes._create(request)
+
+        app.add_routes([each for each in routes.routes() if (each.method, each.path) != ("POST", "/v1/batches")])
+        app.router.add_post("/v1/batches", create)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+
+def test_a_batch_is_found_pages_back(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider(seconds=60) as served, BatchClient(endpoint(served.url)) as client:
+            path = tmp_path / "file"
+            path.write_bytes(b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}\n')
+            file_id = await client.upload(path, "file.jsonl")
+            for number in range(120):
+                await client.create(file_id, f"tag-{number}")
+            found = await client.find("tag-3")
+            assert found is not None
+            assert found.metadata == {"ultralink": "tag-3"}
+            assert await client.find("tag-none") is None
+
+    asyncio.run(check())
+
+
+# --- bad ends -----------------------------------------------------------------------------------------
+
+
+def test_of_an_expired_batch_the_finished_part_is_kept_and_the_rest_sent_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(expire=1, expire_at=0.5) as served:
+            rows = [f"row {number}" for number in range(8)]
+            assert results(await to_the_end(one, served.url, rows, once)) == [f"re: {row}" for row in rows]
+            assert set(served.paid.values()) == {1}
+        assert [(ticket.requests, ticket.answered, ticket.ended) for ticket in tickets(one)] == [
+            (8, 4, "expired"),
+            (4, 4, "completed"),
+        ]
+
+    asyncio.run(check())
+
+
+def test_batches_that_expire_without_an_answer_do_not_go_on_for_ever(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(expire=3, expire_at=0.0) as served:
+            with pytest.raises(TeacherUnavailable, match="3 waves of batches brought no answer"):
+                await to_the_end(one, served.url, ROWS)
+            assert not served.paid
+            assert results(await to_the_end(one, served.url, ROWS)) == expected(ROWS)  # the next try goes on
+
+    asyncio.run(check())
+
+
+def test_a_failed_batch_ends_the_task_in_the_providers_words(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(fail=1) as served:
+            with pytest.raises(BatchRefused, match=r"invalid_request: refused \(by --batch-fail\)"):
+                await to_the_end(one, served.url, ROWS)
+            assert results(await to_the_end(one, served.url, ROWS)) == expected(ROWS)  # after clearing
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(fail=2, fail_code="token_limit_exceeded") as served:
+            pauses = []
+            for _ in range(100):
+                try:
+                    found = await attempt(one, served.url, ROWS)
+                except Waiting as waiting:
+                    pauses.append(waiting.pause_s if waiting.batch_id is None else None)
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+            assert results(found) == expected(ROWS)
+            assert [pause for pause in pauses if pause] == [600.0, 600.0]
+
+    asyncio.run(check())
+
+
+def test_a_batch_cancelled_by_hand_keeps_its_answers_and_fails_the_task_once(tmp_path: Path) -> None:
+    rows = [f"row {number}" for number in range(10)]
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=2) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, rows, once)
+            (ticket,) = tickets(one)
+            await served.until(lambda: len(served.paid) >= 3)
+            served.batches._batches[str(ticket.batch_id)].end("cancelling")
+            with pytest.raises(Waiting) as waiting:
+                await attempt(one, served.url, rows, once)
+            assert waiting.value.batch_id is None  # the trigger takes "cancelling" for an end
+            with pytest.raises(BatchCancelled, match="Clear the task"):
+                await to_the_end(one, served.url, rows, once)
+            kept = len(journal(one))
+            assert 3 <= kept == len(served.paid) < len(rows)
+            served.faults.seconds = 0
+            assert results(await to_the_end(one, served.url, rows, once)) == [f"re: {row}" for row in rows]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("half", [1, 3])
+def test_half_a_file_of_results_is_looked_at_again(tmp_path: Path, half: int) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(half=half) as served:
+            assert results(await to_the_end(one, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+        assert len(journal(one)) == CALLS
+
+    asyncio.run(check())
+
+
+def test_results_that_stay_torn_are_asked_for_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(half=4) as served:
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+        assert [ticket.looks for ticket in tickets(one)] == [3, 0]
+        assert len(journal(one)) == len(ROWS)
+
+    asyncio.run(check())
+
+
+def test_single_lines_that_are_refused_cost_their_rows(tmp_path: Path) -> None:
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        if said == "b":
+            return refused("that is not allowed")
+        if said == "c":
+            return refused("maximum context length is 8", code="context_length_exceeded")
+        return echo(said, body)
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(script) as served:
+            outcomes = await to_the_end(one, served.url, ROWS)
+            assert [type(outcome.error) for outcome in outcomes] == [type(None), RequestRefused, ContextOverflow]
+            assert "that is not allowed" in str(outcomes[1].error)
+            asked = len(served.bodies)
+            assert asked == 5  # b and c once only
+            await to_the_end(one, served.url, ROWS)  # a task that begins anew asks anew, as live
+            assert len(served.bodies) == asked + 2
+
+    asyncio.run(check())
+
+
+def test_lines_that_fail_for_the_moment_are_sent_again_a_few_times(tmp_path: Path) -> None:
+    seen: Counter[str] = Counter()
+
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        seen[said] += 1
+        if said == "b" or (said == "a" and seen[said] == 1):
+            return refused("overloaded", status=500)
+        return echo(said, body)
+
+    async def check() -> None:
+        async with provider(script) as served:
+            outcomes = await to_the_end(batch_desk(tmp_path), served.url, ROWS, once)
+            assert results(outcomes) == ["re: a", None, "re: c"]
+            assert isinstance(outcomes[1].error, TeacherUnavailable)
+            assert seen == {"a": 2, "b": 3, "c": 1}
+
+    asyncio.run(check())
+
+
+def test_an_unknown_model_ends_the_task(tmp_path: Path) -> None:
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        return refused("The model `x` does not exist", status=404, code="model_not_found")
+
+    async def check() -> None:
+        async with provider(script) as served:
+            with pytest.raises(ModelUnknown, match="does not exist"):
+                await to_the_end(batch_desk(tmp_path), served.url, ROWS)
+
+    asyncio.run(check())
+
+
+def test_foreign_and_doubled_lines_are_left_out(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=0.3) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            (batch,) = served.batches._batches.values()
+            assert batch.work is not None
+            await served.until(lambda: len(batch.output) >= 1)
+            batch.output.append(batch.output[0])
+            batch.output.append(b'{"custom_id": "' + b"0" * 32 + b'", "response": {"status_code": 200, "body": {}}}\n')
+            batch.output.append(b'{"custom_id": "../x", "response": null, "error": null}\n')
+            await batch.work
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+        assert len(journal(one)) == len(ROWS)
+
+    asyncio.run(check())
+
+
+def test_an_endpoint_without_batches_is_named(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with fake_teacher() as fake:
+            with pytest.raises(BatchUnsupported, match="not found"):
+                await attempt(batch_desk(tmp_path), fake.url, ROWS)
+
+    asyncio.run(check())
+
+
+def test_a_batch_that_the_provider_does_not_know_is_not_sent_again_by_itself(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            (ticket,) = tickets(one)
+            served.batches._batches.clear()
+            for _ in range(2):
+                with pytest.raises(BatchUnsupported, match=f"{ticket.name}.json"):
+                    await attempt(one, served.url, ROWS)
+            assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+# --- money --------------------------------------------------------------------------------------------
+
+
+def test_records_bear_the_batch_price_in_ledger_answer_and_budget(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        costs: list[float | None] = []
+
+        async def noting(row: str, ask: Ask) -> str:
+            answer = await ask("only", say(row))
+            costs.append(answer.cost_usd)
+            return answer.text
+
+        async with provider() as served:
+            await to_the_end(one, served.url, ["a"], noting)
+        (record,) = journal(one)
+        assert record.batch
+        full = (10 * 100 + 5 * 200) / 1e6
+        (row,) = ledger([record], CARDS).to_pylist()
+        assert row["cost_usd"] == pytest.approx(full / 2) == costs[-1]
+        assert row["paid"] == 1
+        assert row["latency_p50_s"] is None
+
+    asyncio.run(check())
+
+
+def test_a_rehearsal_in_batch_mode_shows_the_batch_price(tmp_path: Path) -> None:
+    async def price(mode: str) -> float:
+        async with rehearsal(batch_desk(tmp_path / mode, mode=mode), lambda request: 20) as ask:
+            async for _ in run_rows(chain, ROWS, ask, concurrency=2):
+                pass
+            return ask.tally.total.cost_usd
+
+    assert asyncio.run(price("batch")) == pytest.approx(asyncio.run(price("live")) / 2)
+
+
+def test_a_wave_that_the_budget_has_no_room_for_is_not_sent(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider() as served:
+            with pytest.raises(BudgetExceeded, match="no room for the next call"):
+                await to_the_end(batch_desk(tmp_path, budget=Budget(tokens=40)), served.url, ROWS)
+            assert served.batches.counts["uploads"] == 0
+
+    asyncio.run(check())
+
+
+def test_of_a_wave_as_much_is_sent_as_the_budget_has_room_for(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path, budget=Budget(tokens=150))  # two requests of 9 + 50 at once; each turns out as 15
+        async with provider() as served:
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+            assert [ticket.requests for ticket in tickets(one)] == [2, 1]
+            with pytest.raises(BudgetExceeded):
+                await to_the_end(one, served.url, [f"row {number}" for number in range(40)], once)
+        spent = sum(record.usage.prompt + record.usage.completion for record in journal(one))
+        assert 90 <= spent <= 150
+
+    asyncio.run(check())
+
+
+# --- control flow ---------------------------------------------------------------------------------------
+
+
+def test_no_program_can_take_a_wait_for_an_error(tmp_path: Path) -> None:
+    async def greedy(row: str, ask: Ask) -> str:
+        try:
+            return (await ask("only", say(row))).text
+        except Exception:
+            return "swallowed"
+
+    async def check() -> None:
+        assert not issubclass(Unanswered, Exception)
+        async with provider() as served:
+            assert results(await to_the_end(batch_desk(tmp_path), served.url, ROWS, greedy)) == [
+                f"re: {row}" for row in ROWS
+            ]
+
+    asyncio.run(check())
+
+
+def test_what_is_asked_twice_is_sent_once(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider() as served:
+            await to_the_end(batch_desk(tmp_path), served.url, ["same"] * 20, once)
+            assert len(served.bodies) == 1
+
+    asyncio.run(check())
