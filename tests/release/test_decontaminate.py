@@ -92,6 +92,13 @@ def test_what_is_found(store: Store, items: Path, tmp_path: Path) -> None:
     assert not any(secret in written for secret in ("gmail", "415", "7946"))
 
 
+def test_a_blocked_phrase_is_told_as_it_is_written(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "zh.txt").write_text("壞詞\n")
+    publish_samples(store, "zh", DATES[0], [sample("zh", text="这里有坏词。")])
+    assembly, _ = run(store, ReleaseRecipe(blocklists={"zh": str(tmp_path / "zh.txt")}))
+    assert [one[1:] for one in findings(assembly)] == [("blocklist", "zh", True, None, "坏词")]
+
+
 def test_rows_keep_their_numbers_beyond_a_batch(store: Store, items: Path) -> None:
     rows = [sample(number=number) for number in range(600)]
     rows[599] = sample(number=599, text=FRENCH)

@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 
 from ultralink.errors import PartMissing
 from ultralink.release.blocklist import Blocklist, read_blocklist
-from ultralink.release.contamination import EXCERPT, ItemIndex, Text
+from ultralink.release.contamination import ItemIndex, Text, excerpt
 from ultralink.release.evaluation import checksum, read_items
 from ultralink.release.plan import SourcePart
 from ultralink.release.privacy import Found, Secret, private
@@ -167,7 +167,7 @@ class _Examiner:
             for kind, detail in self._private(own[place], english[place]):
                 yield _finding(number, sample, "privacy", kind, detail, removes=self._actions[kind] == "remove")
             if self._blocklist and (blocked := _first_blocked(self._blocklist, split[place])):
-                yield _finding(number, sample, "blocklist", self._language, blocked[:EXCERPT])
+                yield _finding(number, sample, "blocklist", self._language, excerpt(blocked.split()))
 
     def _private(self, own: list[_Said], english: list[_Said]) -> Iterator[tuple[Secret, str]]:
         if not self._kinds:
