@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
 _KEPT = "Clear the failed task when that is done: all answers paid so far are in the journal and cost nothing again."
-_NEW_RUN = "Start a new run when that is done: this one keeps to what it planned. What is measured stays measured."
+_NEW_RUN = "Start a new run: this one keeps to what it planned. Nothing is measured twice."
 _NEEDS_NEW_RUN = (errors.PartitionChanged, errors.SampleUnfit, errors.ReleaseExists)
 
 _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (

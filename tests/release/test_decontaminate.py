@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.release.nights_of_samples import DATES, planned, publish_samples, sample, samples
 
-from ultralink.errors import EvaluationSetError, PartitionChanged, PartMissing, RecipeError
+from ultralink.errors import EvaluationSetError, PartitionChanged, RecipeError
 from ultralink.release.recipe import Decontamination, EvaluationSet, Privacy, ReleaseRecipe
 from ultralink.schemas import FINDINGS
 from ultralink.stages.assembly import Assembly
@@ -131,7 +131,7 @@ def test_changed_items_settings_and_lists_are_looked_for_anew(store: Store, item
     settings = recipe(items, blocklists={"en": str(blocked)})
     before, _ = run(store, settings)
     items.write_text(json.dumps({"question": "Something else entirely, which no row of any language has ever said?"}))
-    with pytest.raises(PartMissing, match="run the task 'decontaminate' of this run again"):
+    with pytest.raises(PartitionChanged, match="start a new run"):
         examined_parts(before)
     assembly, lines = run(store, settings)
     assert all("1 nights examined" in line for line in lines)

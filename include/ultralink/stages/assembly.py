@@ -62,7 +62,7 @@ class Assembly(Work):
 
     @cached_property
     def plan(self) -> Plan:
-        """What this run releases. Raises PartMissing before it is planned, SchemaMismatch for another version's plan."""
+        """What this run releases. Raises PartMissing before it is planned, SchemaMismatch (of another version)."""
         text = self.store.read_text(self.plan_path)
         if text is None:
             raise PartMissing(f"{self.plan_path}: no such plan; run the task 'plan' of this run first")
