@@ -244,7 +244,7 @@ def test_a_missing_score_is_below_every_minimum(store: Store) -> None:
 
 
 def test_no_such_night(store: Store) -> None:
-    with pytest.raises(PartMissing, match="no published night at all"):
+    with pytest.raises(PartMissing, match="no samples of such a night; the store has none at all"):
         open_partition(store, "zh", NIGHT)
     for date in DATES[:2]:
         publish_samples(store, "zh", date, rows_of("zh", each=1))
@@ -277,6 +277,9 @@ def test_rejects(store: Store) -> None:
         open_rejects(store, "zh", DATES[1])
     with pytest.raises(PartMissing, match=r"nothing of 'fr', but of zh$"):
         open_rejects(store, "fr", NIGHT)
+    store.fs.rm(store.part(REJECTS, "zh", NIGHT).path)
+    with pytest.raises(PartMissing, match="no rejects of such a night; the store has none at all"):
+        open_rejects(store, "zh", NIGHT)
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

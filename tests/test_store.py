@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly
 from ultralink.schemas import PASSAGES, SELECTION, Stage
-from ultralink.store import Store, fingerprint
+from ultralink.store import Part, Store, fingerprint
 
 
 def selection_row(position: int, title: str = "灯塔", revision_id: int | None = None) -> dict[str, object]:
@@ -206,3 +206,26 @@ def test_the_fingerprint_depends_on_every_value() -> None:
         )
         == 4
     )
+
+
+def test_a_part_with_broken_pages_or_other_columns_is_no_part(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    part = store.part(SELECTION, "en", "2026-11-01")
+    rows = [{"position": n, "page_id": n, "title": f"{n * n} page {n}", "revision_id": None} for n in range(2000)]
+    part.write(rows, "x")
+    whole = Path(part.path).read_bytes()
+    Path(part.path).write_bytes(whole[:100] + bytes(len(whole) // 2) + whole[100 + len(whole) // 2 :])
+    with pytest.raises(SchemaMismatch, match="is damaged"):
+        list(part.rows())
+
+    narrow = Stage(SELECTION.name, SELECTION.version, SELECTION.schema.remove(2))
+    Part(store, narrow, part.path).write([{name: row[name] for name in narrow.schema.names} for row in rows], "x")
+    with pytest.raises(SchemaMismatch, match="has no column 'title'"):
+        list(part.rows())
+
+    table = pq.read_table(part.path)
+    pq.write_table(
+        table.replace_schema_metadata({b"ultralink.stage": b"selection", b"ultralink.schema_version": b"1"}), part.path
+    )
+    with pytest.raises(SchemaMismatch, match="stamp is incomplete"):
+        part.stamp()

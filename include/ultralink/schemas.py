@@ -241,7 +241,7 @@ POOL_LEDGER = Stage("pool_ledger", 1, ledger.LEDGER)  # apart from that of the E
 # What a release needs to know of each row of SAMPLES, in the same order, without its texts.
 FEATURES = Stage(
     "features",
-    1,
+    2,
     pa.schema(
         [
             _required("row", pa.int64()),
@@ -252,6 +252,7 @@ FEATURES = Stage(
             _required("answer_tokens", pa.int64()),
             _required("text_key", pa.binary(16)),  # equal for equal normalised texts
             _required("signature", pa.binary()),  # MinHash, see release.near
+            pa.field("figures", pa.string()),  # of a sum: those in its questions, sorted
             _required("origin", pa.string()),  # "article:<language>:<page id>" or "row:<data set>:<row id>"
             _required("licence", pa.string()),
             _required("scores", pa.map_(pa.string(), pa.float64())),
@@ -269,7 +270,7 @@ FEATURES = Stage(
 # Why a row of SAMPLES is not fit for a release: it is in an evaluation set, private, or blocked.
 FINDINGS = Stage(
     "findings",
-    1,
+    2,
     pa.schema(
         [
             _required("row", pa.int64()),

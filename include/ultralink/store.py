@@ -313,11 +313,23 @@ class Part:
         try:
             with self._open() as file:
                 self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
+                self._must_have_columns(file.schema_arrow)
                 yield file
         except FileNotFoundError:
             raise PartMissing(
                 f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
             ) from None
+        except (OSError, pa.ArrowInvalid) as error:
+            if getattr(error, "errno", None) is not None:  # the file system's, and not Arrow's word for broken pages
+                raise
+            raise SchemaMismatch(f"{self.path}: is damaged: {error}; delete the part or run with rebuild") from error
+
+    def _must_have_columns(self, found: pa.Schema) -> None:
+        for field in self.stage.schema:
+            there = found.field(field.name).type if field.name in found.names else None
+            if there != field.type:
+                what = f"has no column {field.name!r}" if there is None else f"column {field.name!r} is {there}"
+                raise SchemaMismatch(f"{self.path}: {what}; delete the part or run with rebuild")
 
     def _open(self) -> pq.ParquetFile:
         try:
@@ -342,6 +354,8 @@ class Part:
                 f"{self.path}: holds stage {stage!r} in schema version {version}, this release reads "
                 f"{self.stage.name!r} in version {self.stage.version}; delete the part or run with rebuild"
             )
+        if not found.keys() >= {"ultralink.fingerprint", "ultralink.digest"}:
+            raise SchemaMismatch(f"{self.path}: its stamp is incomplete; delete the part or run with rebuild")
         return Stamp(found["ultralink.fingerprint"], found["ultralink.digest"], rows)
 
 

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pytest
+from datasets import load_dataset
+from PIL import Image
 from tests.waiting import wait_for
 
 from ultralink.local.processes import running
@@ -62,6 +66,22 @@ def test_the_demo_shows_a_night_and_stops_what_it_started(home: Path) -> None:
     samples = re.search(r"samples +(\S+/samples/ru/\S+\.parquet)", output)
     assert samples is not None
     assert Path(samples[1]).is_file()
+    card = re.search(r"Card +(\S+/releases/2026\.11\.01/README\.md)", output)
+    assert card is not None
+    text = Path(card[1]).read_text()
+    assert "This is a rehearsal, not training data" in text
+    pictures = re.findall(r'<img src="(plots/[^"]+\.png)"', text)
+    assert len(pictures) >= 6
+    for name in pictures:
+        with Image.open(Path(card[1]).parent / name) as picture:
+            assert picture.size[0] >= 800
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+    folder = str(Path(card[1]).parent)
+    loaded = load_dataset(folder, "ru_chat_specific", cache_dir=str(home / "datasets"))
+    rows = sum(len(split) for split in loaded.values())
+    assert rows == len(pd.read_parquet(f"{folder}/data/ru_chat_specific")) > 0
+    counted = duckdb.read_parquet(f"{folder}/data/ru_chat_specific/*.parquet").count("*").fetchone()
+    assert counted == (rows,)
     assert running(home) == []
 
 

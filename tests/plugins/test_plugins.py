@@ -49,6 +49,18 @@ def test_the_failure_note_says_what_to_do(kind: type[Exception], capsys: pytest.
     assert "Read the error above" not in note
 
 
+@pytest.mark.parametrize("kind", [errors.PartitionChanged, errors.SampleUnfit, errors.ReleaseExists])
+def test_a_release_that_cannot_go_on_as_planned_is_not_to_be_cleared(
+    kind: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ultralink_airflow.failure import FailureNote
+
+    FailureNote().notify({"ti": SimpleNamespace(task_id="x", map_index=-1, run_id="r"), "exception": kind("why")})
+    note = capsys.readouterr().out
+    assert "Start a new run" in note
+    assert "Clear the failed task" not in note
+
+
 def connection(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TEACHER", json.dumps({"conn_type": "openai", **fields}))
 

@@ -11,6 +11,7 @@ from ultralink.release.plan import Plan, SourcePart
 from ultralink.release.recipe import SUBSETS, Format, ReleaseRecipe
 from ultralink.schemas import LEDGER, REJECTS, SAMPLES, SOURCE
 from ultralink.stages.assembly import Assembly
+from ultralink.stages.release_decontaminate import Measures
 from ultralink.stages.statistics import Statistics, Subset, statistics_path
 from ultralink.store import Part, Row, Store
 
@@ -166,7 +167,7 @@ def planned(store: Store | Path | str, **changes: object) -> Assembly:
         missing={},
         sources=tuple(sources),
         recipe=run.recipe,
-        measures="",
+        measures=Measures.of(run.recipe, run.languages).digest,
     )
     run.store.write_text(run.plan_path, plan.model_dump_json())
     return run

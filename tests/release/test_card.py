@@ -26,8 +26,8 @@ from ultralink.release.markdown import code, link, plain, table
 from ultralink.release.metadata import licence_id, licence_ids
 from ultralink.release.pictures import PICTURES
 from ultralink.release.recipe import Decontamination, EvaluationSet, Format, ReleaseRecipe
-from ultralink.release.statistics import LicenceRows, ReleaseStatistics
-from ultralink.schemas import PLACES, STAGED_FILES
+from ultralink.release.statistics import LicenceRows, ReleaseStatistics, RemovedRows
+from ultralink.schemas import LEDGER, PLACES, REJECTS, STAGED_FILES, Stage
 from ultralink.stages.assembly import CARD, PROVENANCE, Assembly
 from ultralink.stages.release_card import write_card
 from ultralink.stages.release_decontaminate import decontaminate
@@ -56,7 +56,10 @@ def _before_card(store: Store, each: int = 25) -> Assembly:
     for language in ("en", "zh"):
         for number, date in enumerate(DATES[:2]):
             publish_samples(store, language, date, samples(language, date, each, first=(each - 1) * number))
-    run = planned(store)
+    return _exported(planned(store))
+
+
+def _exported(run: Assembly) -> Assembly:
     for shard in range(run.shards):
         measure_samples(run, shard)
     drop_exact(run)
@@ -87,12 +90,12 @@ def folder(run: Assembly) -> Path:
 def test_all_files_are_there_as_they_are_listed(run: Assembly, folder: Path) -> None:
     rows = list(run.part(STAGED_FILES, CARD).rows())
     paths = {str(row["path"]) for row in rows}
-    assert {"README.md", "statistics.json", "attribution/en.csv", "attribution/zh.csv"} < paths
+    assert {"README.md", "LICENSE.md", "statistics.json", "attribution/en.csv", "attribution/zh.csv"} < paths
     assert paths == {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
         if path.is_file()
-        and path.relative_to(folder).parts[0] in {"README.md", "statistics.json", "attribution", "plots"}
+        and path.relative_to(folder).parts[0] in {"README.md", "LICENSE.md", "statistics.json", "attribution", "plots"}
     }
     for row in rows:
         content = (folder / str(row["path"])).read_bytes()
@@ -232,8 +235,66 @@ def test_missing_subsets_unknown_costs_and_unmeasured_words_are_named() -> None:
     assert "- ru: code" in text
     assert "No price is known" in text
     assert "$0" not in text
-    assert "| `ja_math` | not measured | not measured | 0 |" in text
-    assert "MTLD" in text
+    assert "| ja | not measured | not measured | not measured | not measured |" in text
+    assert "| ru | 73.0 / 0.800 | 73.0 / 0.800 | 64.0 / 0.800 | 64.0 / 0.800 |" in text
+
+
+def test_test_items_and_private_data_are_one_thing_each_among_what_was_removed() -> None:
+    sets = [RemovedRows(language="fr", subset="math", stage="decontaminate", reason=n, rows=20) for n in "ab"]
+    figures = made(["fr"])
+    figures = figures.model_copy(update={"removed": (*figures.removed, *sets)})
+    assert figures.left_out == {"same English row": 60, "test items": 40, "similar text": 30, "private data": 10}
+    assert "| test items | 40 | 1.0% |" in card(figures)
+    assert "Nothing: all of the nights' 4,100 samples are here." in card(figures.model_copy(update={"removed": ()}))
+
+
+def test_every_picture_is_shown_though_the_gates_turned_nothing_away() -> None:
+    page = rendered(card(made(["fr"]).model_copy(update={"rejected": ()})))
+    assert "plots/language-scores-light.png" in page.xpath("//img/@src")
+
+
+@pytest.mark.parametrize("lost", [(), (REJECTS,), (LEDGER,), (REJECTS, LEDGER)])
+def test_a_night_of_samples_alone_is_released_and_what_is_not_known_of_it_is_told(
+    tmp_path: Path, lost: tuple[Stage, ...]
+) -> None:
+    store = Store.at(str(tmp_path))
+    for date in DATES[:2]:
+        publish_samples(store, "zh", date, samples("zh", date, 2, first=int(date[-1]) * 10))
+    for stage in lost:
+        Path(store.part(stage, "zh", DATES[0]).path).unlink()
+    run = _exported(planned(store, languages=("zh",)))
+    write_card(run)
+    text = Path(run.staging, "README.md").read_text(encoding="utf-8")
+    assert ("1 night of a language without a ledger" in text) == (LEDGER in lost)
+    assert ("1 night of a language without a list of rejects" in text) == (REJECTS in lost)
+    assert f"| {8 if LEDGER in lost else 16} |" in text.partition("## Teachers and cost")[2]
+    assert "Nothing to do" in write_card(run).line
+    if lost:
+        publish_samples(store, "zh", DATES[0], samples("zh", DATES[0], 2, first=10))
+        assert "Nothing to do" not in write_card(run).line
+
+
+def test_the_card_names_only_files_that_are_there(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    publish_samples(store, "zh", DATES[0], samples("zh", DATES[0], 1))
+    run = _exported(planned(store, languages=("zh",), recipe=ReleaseRecipe(validation_share=1.0)))
+    write_card(run)
+    text = Path(run.staging, "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?:data|messages|sharegpt|ultralink)/[\w./-]+\.(?:parquet|jsonl|json)", text)
+    assert len(named) == 5
+    assert all(Path(run.staging, path).exists() for path in named)
+
+
+def test_what_the_head_says_of_licences_leads_to_a_file_that_is_there(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    publish_samples(store, "zh", DATES[0], [sample("zh"), sample("zh", "math", licence="not known")])
+    run = _exported(planned(store, languages=("zh",)))
+    write_card(run)
+    data = DatasetCard.load(Path(run.staging, "README.md")).data
+    assert (data.license, data.license_name, data.license_link) == (["cc-by-sa-4.0", "other"], "mixed", "LICENSE.md")
+    text = Path(run.staging, data.license_link).read_text(encoding="utf-8")
+    assert "not known" in text
+    assert "[zh](attribution/zh.csv): 1 article, 1 row" in text
 
 
 def test_decontamination_is_told_and_so_is_its_absence() -> None:
@@ -297,6 +358,6 @@ def test_share_alike_governs_and_what_does_not_go_with_it_is_named() -> None:
 
 def test_the_largest_card_is_no_longer_than_a_person_reads() -> None:
     text = card(made(list(CATEGORIES), gates=[f"gate {number}" for number in range(300)]))
-    assert "275 more reasons" not in card(made(["fr"]))
+    assert "more reasons" not in card(made(["fr"]))
     assert "more reasons are in [statistics.json]" in text
     assert len(text) < 60_000

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.release.shelves import nights, release
 
@@ -49,6 +50,8 @@ def test_an_unreadable_release_is_listed_and_is_a_problem(root: Path, capsys: py
     manifest.write_text("{")
     assert main(["list"]) == 1
     assert "1.0: its manifest cannot be read" in capsys.readouterr().out
+    assert main(["list", "--json"]) == 1
+    assert [each["version"] for each in json.loads(capsys.readouterr().out)] == ["2.0"]
     assert main(["show", "1.0"]) == 2
 
 
@@ -64,6 +67,14 @@ def test_show_tells_what_is_in_it(root: Path, capsys: pytest.CaptureFixture[str]
 def test_path_is_for_scripts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["path"]) == 0
     assert capsys.readouterr().out == f"{root}/releases/2.0\n"
+
+
+def test_of_a_store_that_is_not_on_a_disk_the_path_is_a_url(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"memory://{tmp_path}"
+    nights(Store.at(url))
+    release(Store.at(url), version="1.0")
+    assert main(["--store", url, "path"]) == 0
+    assert capsys.readouterr().out == f"{url}/releases/1.0\n"
 
 
 def test_compare_says_what_came(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,12 +134,22 @@ def test_a_store_that_no_file_system_knows_is_wrong_use(capsys: pytest.CaptureFi
     assert "nonsense" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["prune"], ["prune", "--keep", "0"], ["compare"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["unknown"], ["prune"], ["prune", "--keep", "0"], ["prune", "--keep", "x"], ["compare"]]
+)
 def test_wrong_use_is_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "usage" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "usage" in printed
+    assert "_at_least_one" not in printed
+
+
+def test_a_store_that_is_a_file_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["--store", str(tmp_path / "file"), "list"]) == 2
+    assert "Not a directory" in capsys.readouterr().err
 
 
 def test_an_empty_store_lists_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,8 +158,30 @@ def test_an_empty_store_lists_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no release in" in capsys.readouterr().err
 
 
-def test_it_runs_as_a_module(root: Path) -> None:
+def piped(*arguments: str, reads: int | None = None) -> tuple[str, str]:
+    """What the command prints into a pipe, out of which so many bytes are read before it is closed; and its errors."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    command = [sys.executable, "-m", "ultralink.release", "path", "1.0"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{root}/releases/1.0\n", "")
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "ultralink.release", *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        out = running.stdout.read(reads)
+        running.stdout.close()
+        return out.decode(), running.stderr.read().decode()
+
+
+def test_it_runs_as_a_module(root: Path) -> None:
+    assert piped("path", "1.0") == (f"{root}/releases/1.0\n", "")
+
+
+def test_nothing_is_cut_in_a_pipe(root: Path) -> None:
+    printed, _ = piped("compare", "1.0")
+    assert "…" not in printed
+    index = pq.read_table(root / "releases/2.0/provenance/index.parquet", columns=["id", "date"]).to_pylist()
+    assert all(row["id"] in printed for row in index if row["date"] == "2026-11-02")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["compare", "1.0", "--json"], ["show", "--json"], ["path"]])
+def test_a_reader_that_has_enough_is_no_error(root: Path, arguments: list[str]) -> None:
+    assert piped(*arguments, reads=0) == ("", "")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opencc import OpenCC
 
 from ultralink.release.contamination import EXCERPT, ItemIndex, Match, Text
 from ultralink.release.evaluation import Item, read_items
@@ -94,6 +95,38 @@ def test_sums_with_other_figures(language: str, figure: str) -> None:
     assert (f"mgsm_{language}", "row 1") in found(f"Hm. {text.replace('120', figure)}")
 
 
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (
+            "Ravi has 12 goats, 25 hens and 3 old dogs at home",
+            "Ravi has twelve goats, twenty-five hens and four old dogs at home",
+        ),
+        (
+            "小明有12个苹果，又买了3个梨和25个桃，一共有多少个",
+            "小明有十二个苹果，又买了两个梨和二十五个桃，一共有多少个",
+        ),
+        (
+            "Léa a 12 pommes, 3 poires et 25 prunes dans son panier",
+            "Léa a douze pommes, sept poires et vingt-cinq prunes dans son panier",
+        ),
+        (
+            "У Ани есть 12 яблок, 3 груши и 25 слив в корзине дома",
+            "У Ани есть двенадцать яблок, три груши и двадцать пять слив в корзине дома",
+        ),
+        (
+            "Ana tiene 12 manzanas, 3 peras y 25 ciruelas en su cesta",
+            "Ana tiene doce manzanas, ocho peras y veinte ciruelas en su cesta",
+        ),
+    ],
+    ids=["en", "zh", "fr", "ru", "es"],
+)
+def test_figures_in_words(figures: str, words: str) -> None:
+    for item, text in ((figures, words), (words, figures)):
+        assert found(f"So: {text}!", index=index_of(item, ignore_numbers=True)) == [("own", "row 1")]
+        assert found(f"So: {text}!", index=index_of(item)) == []
+
+
 def test_figures_count_where_a_set_does_not_ignore_them() -> None:
     text = "Ravi has 12 goats and every goat gives him 3 jugs of milk a day"
     assert found(f"{text}.", index=index_of(text)) == [("own", "row 1")]
@@ -102,6 +135,13 @@ def test_figures_count_where_a_set_does_not_ignore_them() -> None:
 
 def test_an_item_is_found_in_rows_of_every_language() -> None:
     assert ("mgsm_fr", "row 2") in found("这是一个例子：" + items("mgsm_fr")[1].texts[0] + "请回答。")
+
+
+def test_an_item_in_traditional_characters() -> None:
+    text = items("mgsm_zh")[0].texts[0]
+    traditional = OpenCC("s2t").convert(text)
+    assert traditional != text
+    assert ("mgsm_zh", "row 1") in found(f"請問：{traditional}")
 
 
 def test_part_of_a_long_item_is_enough() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.release.nights_of_samples import DATES, planned, publish_samples, sample, samples
 
-from ultralink.errors import EvaluationSetError, PartitionChanged, PartMissing, RecipeError
+from ultralink.errors import EvaluationSetError, PartitionChanged, RecipeError
 from ultralink.release.recipe import Decontamination, EvaluationSet, Privacy, ReleaseRecipe
 from ultralink.schemas import FINDINGS
 from ultralink.stages.assembly import Assembly
@@ -92,6 +92,13 @@ def test_what_is_found(store: Store, items: Path, tmp_path: Path) -> None:
     assert not any(secret in written for secret in ("gmail", "415", "7946"))
 
 
+def test_a_blocked_phrase_is_told_as_it_is_written(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "zh.txt").write_text("壞詞\n")
+    publish_samples(store, "zh", DATES[0], [sample("zh", text="这里有坏词。")])
+    assembly, _ = run(store, ReleaseRecipe(blocklists={"zh": str(tmp_path / "zh.txt")}))
+    assert [one[1:] for one in findings(assembly)] == [("blocklist", "zh", True, None, "坏词")]
+
+
 def test_rows_keep_their_numbers_beyond_a_batch(store: Store, items: Path) -> None:
     rows = [sample(number=number) for number in range(600)]
     rows[599] = sample(number=599, text=FRENCH)
@@ -124,7 +131,7 @@ def test_changed_items_settings_and_lists_are_looked_for_anew(store: Store, item
     settings = recipe(items, blocklists={"en": str(blocked)})
     before, _ = run(store, settings)
     items.write_text(json.dumps({"question": "Something else entirely, which no row of any language has ever said?"}))
-    with pytest.raises(PartMissing, match="run the task 'decontaminate' of this run again"):
+    with pytest.raises(PartitionChanged, match="start a new run"):
         examined_parts(before)
     assembly, lines = run(store, settings)
     assert all("1 nights examined" in line for line in lines)

@@ -171,6 +171,16 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     assert "truncated or damaged" in refused(table, "q")
 
 
+@pytest.mark.parametrize(
+    "begins", ["<!DOCTYPE html>\n<html>", "\ufeff <html lang='en'>", "version https://git-lfs.github.com/"]
+)
+def test_what_came_in_the_place_of_a_table(tmp_path: Path, begins: str) -> None:
+    table = tmp_path / "a.tsv"
+    table.write_text(f"{begins}\n<body>Sign in</body>\n")
+    assert "not a table" in refused(table, "0")
+    assert "not a table" in refused(table, "question")
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", '{"q": ""}\n'])
 def test_an_empty_set(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jsonl"

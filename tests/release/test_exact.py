@@ -118,19 +118,29 @@ def test_page_ids_are_those_of_a_language(store: Store) -> None:
     assert removed(run_on(store, nights)) == []
 
 
-def test_an_english_row_and_its_translations_stay_even_if_they_read_the_same(store: Store) -> None:
+def test_a_row_that_was_left_untranslated(store: Store) -> None:
     rows = {language: sample(language, "code", 1, messages=CHAT) for language in ("en", "fr", "zh")}
     nights: Nights = {(language, DATES[0]): [row] for language, row in rows.items()}
+    gone = removed(run_on(store, nights))
+    assert [(row["language"], row["reason"], row["duplicate_of"]) for row in gone] == [
+        ("fr", "same text", rows["en"]["id"]),
+        ("zh", "same text", rows["en"]["id"]),
+    ]
+
+
+def test_an_english_row_and_its_translations_stay(store: Store) -> None:
+    rows = {"en": CHAT, "fr": OTHER, "zh": THIRD}
+    nights: Nights = {
+        (language, DATES[0]): [sample(language, "code", 1, messages=said)] for language, said in rows.items()
+    }
     assert removed(run_on(store, nights)) == []
 
 
-def test_the_text_of_a_translation_from_another_row(store: Store) -> None:
-    nights: Nights = {
-        ("en", DATES[0]): [sample("en", "code", 1, messages=CHAT)],
-        ("fr", DATES[0]): [sample("fr", "code", 1, messages=CHAT), sample("fr", "code", 2, messages=CHAT)],
-    }
-    (gone,) = removed(run_on(store, nights))
-    assert (gone["language"], gone["row"], gone["duplicate_of_language"]) == ("fr", 1, "en")
+def test_one_text_in_traditional_and_in_simplified_characters(store: Store) -> None:
+    texts = ["简单地说，汉语是一种语言。", "簡單地說，漢語是一種語言。"]
+    rows = [sample("zh", number=number, messages=[("assistant", text)]) for number, text in enumerate(texts)]
+    (gone,) = removed(run_on(store, {("zh", DATES[0]): rows}))
+    assert (gone["row"], gone["reason"]) == (1, "same text")
 
 
 def test_a_row_that_goes_takes_no_other_with_it(store: Store) -> None:
@@ -237,7 +247,7 @@ def _same_revision(one: Place, other: Place) -> bool:
 
 
 def _same_text(one: Place, other: Place) -> bool:
-    return one[2].text == other[2].text and not (_same_origin(one, other) and one[1] != other[1])
+    return one[2].text == other[2].text
 
 
 TESTS: list[Callable[[Place, Place], bool]] = [
@@ -263,7 +273,6 @@ def test_agrees_with_comparing_all_with_all(nights: list[tuple[str, list[Line]]]
     ]
     keys = ExactKeys(
         text=column([line.text for _, _, line in rows]),
-        origin=column(list(origins)),
         english_row=column(
             [None if line.article else (language, o) for o, (_, language, line) in zip(origins, rows, strict=True)]
         ),
@@ -271,6 +280,5 @@ def test_agrees_with_comparing_all_with_all(nights: list[tuple[str, list[Line]]]
         passage=column([(r, line.passage) if r else None for r, (_, _, line) in zip(revisions, rows, strict=True)]),
         id=column([line.id for _, _, line in rows]),
         nights=np.array([place for place, _, _ in rows], dtype=np.int32),
-        languages=np.array([["en", "fr"].index(language) for _, language, _ in rows], dtype=np.int32),
     )
     assert [(copy.row, copy.of) for copy in exact_copies(keys)] == plainly(nights)

@@ -140,7 +140,7 @@ def test_the_document_stands_before_the_first_question_alone(shared: Assembly) -
         first, *others = said(row)
         source = row["source"]
         assert opening == (
-            f"请根据这篇文档回答我的问题。\n<document>\n{source['title']}\n\n{source['passage']}\n</document>\n{first}"  # type: ignore[index]
+            f"请根据这篇文档回答我的问题。<document>{source['title']}\n\n{source['passage']}</document>{first}"  # type: ignore[index]
         )
         assert rest == others
     assert not list(Path(shared.staged("ultralink_with_document")).glob("*_math*"))

@@ -79,6 +79,12 @@ def test_of_an_english_row(store: Store) -> None:
     assert (found["revision_id"], found["title"], found["categories"], found["model"]) == (None, None, None, None)
 
 
+def test_the_figures_of_a_sum_are_those_that_are_asked_with(store: Store) -> None:
+    said = [("user", "Is 1,000 + 2.5 + ３ + 3 more than 1000?"), ("assistant", "By 8.5.")]
+    sums = features(store, [sample("en", "math", messages=said), sample("en", "code", messages=said)])
+    assert [each["figures"] for each in sums] == ["1000 1000 2.5 3 3", None]
+
+
 def test_rows_are_those_of_the_night_in_order(store: Store) -> None:
     rows = samples("zh", DATES[0], 150)
     found = features(store, rows, "zh")

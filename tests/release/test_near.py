@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,11 +24,13 @@ from ultralink.release.near import Sketches, near_copies
 from ultralink.release.recipe import ReleaseRecipe
 from ultralink.release.roll import Copy
 from ultralink.release.words import normalised, units
-from ultralink.schemas import EXACT_REMOVED, NEAR_REMOVED
+from ultralink.schemas import EXACT_REMOVED, NEAR_REMOVED, REMOVED
 from ultralink.stages.assembly import Assembly
+from ultralink.stages.release_decontaminate import decontaminate
 from ultralink.stages.release_exact import drop_exact
 from ultralink.stages.release_features import measure_samples
 from ultralink.stages.release_near import drop_near
+from ultralink.stages.release_split import split_rows
 from ultralink.store import Row, Store
 
 Signatures = NDArray[np.uint16]
@@ -160,6 +163,24 @@ def test_translations_of_one_row_stay_and_copies_within_a_language_go(store: Sto
     ]
 
 
+SUM = "Anna runs {} rounds of {} metres three times a week, and wants to know how far she runs in all of the week."
+WAY = """First we find out how many rounds Anna runs in a whole week, for which we multiply the rounds of a day with
+the days on which she runs. Then we multiply this number with the length of a round in metres, which the question
+gives, and this is how far she runs in all of the week. The answer is: """
+
+
+def test_sums_with_other_figures_stay(store: Store) -> None:
+    def row(number: int, rounds: int, metres: int, ends: str) -> Row:
+        said = [("user", SUM.format(rounds, metres) + ends), ("assistant", f"{WAY}{3 * rounds * metres}")]
+        return sample("en", "math", number, messages=said)
+
+    asked = [(3, 60, ""), (3, 70, ""), (4, 60, ""), (3, 60, " Tell her."), (60, 60, ""), (3, 70, "!!")]
+    rows = [row(number, *each) for number, each in enumerate(asked)]
+    run = run_on(store, {("en", DATES[0]): rows})
+    assert [row["row"] for row in run.part(EXACT_REMOVED).rows()] == []
+    assert [(row["row"], row["duplicate_of"]) for row in removed(run)] == [(3, rows[0]["id"]), (5, rows[1]["id"])]
+
+
 def test_of_a_chain_only_what_is_similar_to_a_row_that_stays_goes(store: Store) -> None:
     draw = random.Random(9)
     words = latin(draw, 300)
@@ -184,6 +205,24 @@ def test_rows_that_exact_took_out_count_no_more(store: Store) -> None:
     run = run_on(store, {("en", DATES[0]): rows})
     assert [row["row"] for row in run.part(EXACT_REMOVED).rows()] == [1]
     assert removed(run) == []
+
+
+def test_a_copy_of_a_row_that_went_names_the_row_that_stays(store: Store) -> None:
+    draw = random.Random(13)
+    words = latin(draw, 300)
+    other = changed(words, 0.02, draw, latin(draw, 300))
+    rows = [sample(number=number, messages=chat(each)) for number, each in enumerate((words, other, other))]
+    run = run_on(store, {("en", DATES[0]): rows})
+    drop_near(run)
+    decontaminate(run, 0)
+    split_rows(run)
+    gone = list(run.part(REMOVED).rows())
+    assert [(row["row"], row["stage"], row["duplicate_of"]) for row in gone] == [
+        (1, "near", rows[0]["id"]),
+        (2, "exact", rows[0]["id"]),
+    ]
+    assert gone[1]["similarity"] == gone[0]["similarity"] != 1
+    assert gone[1]["detail"] == f"of {rows[1]['id']}, which went itself"
 
 
 def test_the_threshold_is_the_recipes(store: Store) -> None:
@@ -224,13 +263,19 @@ def test_before_exact(store: Store) -> None:
 # --- signatures -------------------------------------------------------------------------------------
 
 
-def sketches(signatures: Signatures, origins: Sequence[int] = (), languages: Sequence[int] = ()) -> Sketches:
+def sketches(
+    signatures: Signatures,
+    origins: Sequence[int] = (),
+    languages: Sequence[int] = (),
+    figures: Sequence[str | None] = (),
+) -> Sketches:
     rows = len(signatures)
     return Sketches(
         signatures=signatures,
         compared=np.ones(rows, bool),
         origins=np.array(origins or range(rows), np.int64),
         languages=np.array(languages or [0] * rows, np.int16),
+        figures=pa.array(figures or [None] * rows, pa.large_string()),
     )
 
 
@@ -303,6 +348,12 @@ def test_ten_thousand_rows_that_have_a_band_in_common_and_nothing_else() -> None
     later[fresh] = numbers(draw, int(fresh.sum()))
     copies = list(near_copies(sketches(np.concatenate([signatures, later])), 0.7))
     assert [(copy.row, copy.of) for copy in copies] == [(10_000 + place, 5000 + place) for place in range(200)]
+
+
+def test_ten_thousand_sums_that_are_alike_but_for_their_figures() -> None:
+    signatures = family(np.random.default_rng(4), 10_000, 0.97)
+    found = sketches(signatures, figures=[f"{row % 9990} 3" for row in range(10_000)])
+    assert [(copy.row, copy.of) for copy in near_copies(found, 0.7)] == [(9990 + row, row) for row in range(10)]
 
 
 def test_texts_of_which_most_is_the_same_in_all() -> None:

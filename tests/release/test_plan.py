@@ -13,6 +13,7 @@ from tests.release.nights_of_samples import DATES, assembly, publish_samples, sa
 from tests.release.shelves import nights, planned, release
 
 from ultralink.errors import (
+    EvaluationSetError,
     NoPartitions,
     NothingNew,
     ReleaseExists,
@@ -22,7 +23,7 @@ from ultralink.errors import (
     SubsetMissing,
 )
 from ultralink.recipe import Recipe, load_recipe
-from ultralink.release.recipe import ReleaseRecipe
+from ultralink.release.recipe import Decontamination, EvaluationSet, ReleaseRecipe
 from ultralink.release.shelf import Shelf
 from ultralink.schemas import SAMPLES
 from ultralink.stages import release_plan
@@ -79,6 +80,15 @@ def test_a_night_counts_once_its_samples_are_there_for_they_come_last(store: Sto
     assert len(found) == 5
 
 
+@pytest.mark.parametrize("name", ["2026-11-01.bak", "2026-11-01 copy", "20261101"])
+def test_a_copy_of_a_night_under_another_name_is_no_night(store: Store, name: str) -> None:
+    nights(store)
+    store.fs.cp(store.folder("samples/zh/2026-11-01"), store.folder("samples/zh", name), recursive=True)
+    run = planned(store)
+    assert sources(run) == [("2026-11-01", "en"), ("2026-11-01", "zh")]
+    assert run.plan.version == "2026.11.01"
+
+
 def test_other_files_beside_the_figures_are_no_nights(store: Store) -> None:
     nights(store)
     for name in ("notes.json", "2026-11-02.json.bak", ".2026-11-02.json.1.tmp"):
@@ -128,6 +138,23 @@ def test_figures_of_another_schema_are_named(store: Store, text: str) -> None:
     store.write_text(statistics_path(store, "en", DATES[0]), text)
     with pytest.raises(SchemaMismatch, match=r"statistics/en/2026-11-01\.json"):
         plan_release(assembly(store))
+
+
+@pytest.mark.parametrize("content", ["not JSON", '{"another": "field"}', ""])
+def test_an_evaluation_set_that_cannot_be_read_fails_before_there_is_a_plan(
+    store: Store, tmp_path: Path, content: str
+) -> None:
+    nights(store)
+    path = tmp_path / "items.jsonl"
+    path.write_text(content)
+    sets = [EvaluationSet(name="items", path=str(path), fields=["question"])]
+    run = assembly(store, recipe=ReleaseRecipe(decontamination=Decontamination(sets=sets)))
+    with pytest.raises(EvaluationSetError, match=str(path)):
+        plan_release(run)
+    assert not store.fs.exists(run.plan_path)
+    assert store.folders("releases") == []
+    path.write_text('{"question": "How many lanterns does a harbour of nine bridges need in winter?"}')
+    assert plan_release(run).line.startswith("Planned")
 
 
 # --- subsets ----------------------------------------------------------------------------------------
@@ -204,6 +231,13 @@ def test_a_retry_keeps_the_plan_while_nights_appear(store: Store) -> None:
     assert again.plan == first
     assert plan_release(assembly(store, rebuild=True)).line.startswith("Nothing to do")
     assert len(planned(store, "later").plan.sources) == 6
+
+
+def test_a_plan_of_another_version_of_this_software_is_named(store: Store) -> None:
+    run = assembly(store)
+    store.write_text(run.plan_path, '{"version": 7}')
+    with pytest.raises(SchemaMismatch, match=r"plan\.json.*start a new run"):
+        plan_release(run)
 
 
 def test_a_crash_between_claim_and_plan_keeps_the_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,12 @@ def test_telephones(language: str, number: str, around: str) -> None:
         ("es", "Teléfono: 912345678"),
         ("es", "Llámame al 612 345 678"),
         ("fr", "Tél. : 0142685300"),
+        ("en", "Write down his ID. +49 30 90180954"),
+        ("en", "+44 20 1914 1918"),
+        ("zh", "加微信 13812345678 详谈"),
+        ("zh", "有事找我，13812345678。"),
+        ("ru", "Мой 89123456789, пишите"),
+        ("fr", "Voici le 0612345678."),
         ("fr", "Madame Dupont, 01\u202f42\u202f68\u202f53\u202f00"),
     ],
 )
@@ -140,6 +146,8 @@ def test_telephones_by_the_word_before_or_in_other_signs(language: str, text: st
             )
         ),
         ("zh", "数字13912345678是质数吗？公元1911年10月10日"),
+        ("zh", "计算13912345678×2，[13912345678, 13912345679]，共13912345678元"),
+        ("ru", "x = 89123456789 и 89123456789 рублей"),
         ("es", "una población de 912 345 678 habitantes"),
         ("ru", "население 8 495 123 человек"),
         ("fr", "environ 1 234 567 890 euros en 2006"),
@@ -158,6 +166,12 @@ def test_what_is_no_telephone(language: str, text: str) -> None:
     [
         "AKIA" + "QX3FJ7LMZ2WT5RVB",
         "aws_secret_access_key = '" + TOKEN + "+/Zq'",
+        "AWS_SECRET_ACCESS_KEY=" + TOKEN + "+/Zq\nregion = eu",
+        "LTAI" + TOKEN[:20],
+        "gsk_" + TOKEN + TOKEN[:16],
+        "shpat_" + "0123456789abcdef" * 2,
+        "ya29." + TOKEN + TOKEN,
+        "https://discord.com/api/webhooks/123456789012345678/" + TOKEN + TOKEN[:32],
         "ghp_" + TOKEN,
         "github_pat_11" + TOKEN,
         "glpat-" + TOKEN[:20],
@@ -191,6 +205,7 @@ def test_credentials(text: str, around: str) -> None:
         "ghp_" + "x" * 36,
         "ghp_" + "A" * 36,
         "AKIA" + "X" * 16,
+        "AKIA" + "IOSFODNN7EXAMPLE and aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY",
         "api_key = 'YOUR_API_KEY' or sk-your-api-key-goes-here-and-nowhere-else",
         "hf_" + "0" * 34,
         "-----BEGIN RSA PRIVATE KEY-----\n...\n-----END RSA PRIVATE KEY-----",
@@ -240,7 +255,9 @@ def test_any_text_can_be_read(text: str, language: str) -> None:
         assert one.text
 
 
-@pytest.mark.parametrize("piece", ["sk-", "a@", "a.", "1 ", "(1) ", "eyJ.", "//", "-----BEGIN PRIVATE KEY-----", "x"])
+@pytest.mark.parametrize(
+    "piece", ["sk-", "a@", "a.", "1 ", "(1) ", "eyJ", "eyJ.", "//", "-----BEGIN PRIVATE KEY-----", "x"]
+)
 def test_endless_repetition_does_not_hold_up_a_task(piece: str) -> None:
     assert all(one.kind is Secret.CREDENTIAL for one in private(piece * (100_000 // len(piece)), "en", KINDS))
 

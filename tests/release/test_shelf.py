@@ -68,14 +68,29 @@ def test_a_folder_without_a_manifest_is_no_release(store: Store) -> None:
     assert shelf.versions() == ["1.0"]
 
 
-@pytest.mark.parametrize("text", ["{", '{"version": "1.0"}'])
-def test_a_damaged_manifest_is_named_and_harms_no_other_release(store: Store, text: str) -> None:
+@pytest.mark.parametrize("content", [b"{", b'{"version": "1.0"}', b"", b"\xff\xfe"])
+def test_a_damaged_manifest_is_named_and_harms_no_other_release(store: Store, content: bytes) -> None:
     shelf = shelf_with(store, "1.0", "2.0")
-    store.write_text(f"{shelf.path('1.0')}/release.json", text)
+    store.fs.rm(f"{shelf.path('1.0')}/release.json")
+    store.fs.pipe_file(f"{shelf.path('1.0')}/release.json", content)
     with pytest.raises(ReleaseMissing, match=r"1\.0/release\.json: cannot be read"):
         shelf.manifest("1.0")
     assert [manifest.version for manifest in shelf.manifests()] == ["2.0"]
     assert release(store, "run of 3.0", version="3.0").version == shelf.pointer() == "3.0"
+
+
+def test_a_copy_of_a_release_under_another_name_is_none_and_costs_no_release(store: Store) -> None:
+    shelf = shelf_with(store, "1.0", "2.0", "3.0")
+    store.fs.cp(shelf.path("1.0"), shelf.path("1.0-copy"), recursive=True)
+    with pytest.raises(ReleaseMissing, match=r"1\.0-copy/release\.json: is that of release 1\.0"):
+        shelf.manifest("1.0-copy")
+    assert [manifest.version for manifest in shelf.manifests()] == ["1.0", "2.0", "3.0"]
+    assert prunable(shelf, 3) == []
+
+
+def test_a_folder_in_the_place_of_the_manifest_makes_no_release(tmp_path: Path) -> None:
+    (tmp_path / "releases/1.0/release.json").mkdir(parents=True)
+    assert Shelf(Store.at(str(tmp_path))).versions() == []
 
 
 @given(
@@ -273,6 +288,30 @@ def test_a_claim_alone_is_removed_too(tmp_path: Path) -> None:
     age(tmp_path, 30)
     assert pruned(Shelf(store), 1) == ["run dead-run"]
     assert claim(store, store.folder("releases", ".claims", "9"), "other")
+
+
+def test_a_claim_of_a_version_that_looks_like_a_temporary_file_is_given_back(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    shelf_with(store, "1.tmp")
+    assert store.folders("releases", ".claims") == []
+
+
+def test_what_killed_tries_left_beside_shared_files_is_removed_after_a_day(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    shelf = shelf_with(store, "1")
+    halves = [
+        tmp_path / folder / f".00000.parquet.{'0' * 32}.tmp"
+        for folder in ("features/en/2026-11-01", "findings/zh/2026-11-01", "releases/.claims")
+    ]
+    for half in halves:
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(bytes(100))
+    assert prunable(shelf, 1) == []
+    age(tmp_path, 25)
+    assert sum(one.bytes for one in prunable(shelf, 1)) == 300
+    assert len(pruned(shelf, 1)) == 3
+    assert not any(half.exists() for half in halves)
+    assert shelf.pointer() == "1"
 
 
 def test_the_plan_of_a_published_run_is_no_leftover_until_the_release_goes(tmp_path: Path) -> None:

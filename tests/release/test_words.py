@@ -47,7 +47,15 @@ def test_units(text: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("ＡＢＣ１２", "abc12"), ("e\u0301te\u0301", "ÉTÉ"), ("ﬁn", "FIN"), ("ｶﾞ", "ガ"), ("⼀", "一")]
+    ("one", "other"),
+    [
+        ("ＡＢＣ１２", "abc12"),
+        ("e\u0301te\u0301", "ÉTÉ"),
+        ("ﬁn", "FIN"),
+        ("ｶﾞ", "ガ"),
+        ("⼀", "一"),
+        ("簡體與著名", "简体与著名"),
+    ],
 )
 def test_no_difference(one: str, other: str) -> None:
     assert of(one) == of(other)

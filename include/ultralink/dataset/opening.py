@@ -108,7 +108,7 @@ def _store(place: Place) -> Store:
 def _published(store: Store, stage: Stage, language: str, date: str) -> Part:
     part = store.part(stage, language, date)
     if part.stamp() is None:
-        raise PartMissing(f"{part.path}: no such night; {_nights(store, stage, language)}")
+        raise PartMissing(f"{part.path}: no {stage.name} of such a night; {_nights(store, stage, language)}")
     return part
 
 
@@ -118,7 +118,7 @@ def _nights(store: Store, stage: Stage, language: str) -> str:
     others = (PurePosixPath(path).name for path in store.folders(stage.name))
     if languages := [name for name in others if store.dates(stage, name)]:
         return f"there is nothing of {language!r}, but of {', '.join(languages)}"
-    return "the store has no published night at all"
+    return "the store has none at all"
 
 
 def _dataset(store: Store, files: list[tuple[str, pc.Expression | None]]) -> ds.Dataset:

@@ -22,6 +22,7 @@ from ultralink.store import Store
 
 DEFAULT_STORE = Path(__file__).resolve().parents[3] / ".store"
 PROBLEM, ERROR = 1, 2  # exit codes
+WIDEST = 1000  # characters of a line in a pipe
 
 _MANIFESTS = TypeAdapter(list[Manifest])
 
@@ -33,10 +34,23 @@ def main(arguments: list[str] | None = None) -> int:
 
     def act() -> None:
         nonlocal outcome
-        outcome = options.act(Shelf(options.store), options, Console())
+        outcome = options.act(Shelf(options.store), options, _console())
 
-    failed = run(act, Console(stderr=True))
+    errors = Console(stderr=True)
+    try:
+        failed = run(act, errors)
+    except OSError as problem:
+        errors.print(f"[bold red]{escape(options.store.root)}: {escape(str(problem))}[/]", soft_wrap=True)
+        return ERROR
     return {0: outcome, 1: ERROR}.get(failed, failed)
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a pipe as wide as its tables, so that nothing is cut or broken."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDEST
+    return console
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     pruned.add_argument("--keep", type=_at_least_one, required=True, metavar="N", help="newest releases that stay")
     pruned.add_argument("--protect", action="append", default=[], metavar="VERSION", help="stays too; may be repeated")
     pruned.add_argument("--yes", action="store_true", help="do it")
-    takes_version(command("path", _path, "the folder of a release"))
+    takes_version(command("path", _path, "the folder of a release, or its URL"))
     return parser
 
 
@@ -85,10 +99,9 @@ def _store(url: str) -> Store:
 
 
 def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("the newest release always stays: at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: the newest release always stays, so a number from 1 on")
+    return int(text)
 
 
 # --- looking ----------------------------------------------------------------------------------------
@@ -96,9 +109,11 @@ def _at_least_one(text: str) -> int:
 
 def _list(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
     manifests = shelf.manifests()
+    unreadable = sorted(set(shelf.versions()).difference(each.version for each in manifests))
     if options.json:
-        print(_MANIFESTS.dump_json(manifests, indent=1, exclude={"__all__": {"files", "sources", "recipe"}}).decode())
-        return 0
+        listed = _MANIFESTS.dump_json(manifests, indent=1, exclude={"__all__": {"files", "sources", "recipe"}})
+        console.out(listed.decode(), highlight=False)
+        return PROBLEM if unreadable else 0
     columns = ("version", "published", "languages", "nights", "rows", "size")
     table = Table(*columns, title=f"Releases in {shelf.store.root}")
     latest = shelf.pointer()
@@ -112,7 +127,6 @@ def _list(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
             _size(each.bytes),
         )
     console.print(table)
-    unreadable = sorted(set(shelf.versions()).difference(each.version for each in manifests))
     for version in unreadable:
         console.print(f"[bold red]{escape(version)}: its manifest cannot be read; `show {escape(version)}` says why[/]")
     return PROBLEM if unreadable else 0
@@ -121,7 +135,7 @@ def _list(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
 def _show(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
     manifest = shelf.manifest(options.version)
     if options.json:
-        print(manifest.model_dump_json(indent=1))
+        console.out(manifest.model_dump_json(indent=1), highlight=False)
         return 0
     table = Table("language", "subset", "train", "validation", title=f"Release {manifest.version}")
     for each in manifest.configurations:
@@ -134,7 +148,7 @@ def _show(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
         "Removed": ", ".join(f"{rows:,} {stage}" for stage, rows in manifest.removed.items()) or "nothing",
         "Missing": "; ".join(f"{each}: {', '.join(lacks)}" for each, lacks in manifest.missing.items()) or "nothing",
         "Files": f"{len(manifest.files)}, {_size(manifest.bytes)}",
-        "Card": f"{shelf.path(manifest.version)}/README.md",
+        "Card": f"{_address(shelf, manifest.version)}/README.md",
     }
     for name, fact in facts.items():
         console.print(f"{name}: {escape(fact)}", highlight=False, soft_wrap=True)
@@ -142,8 +156,14 @@ def _show(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
 
 
 def _path(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
-    print(shelf.path(shelf.manifest(options.version).version))
+    console.out(_address(shelf, shelf.manifest(options.version).version), highlight=False)
     return 0
+
+
+def _address(shelf: Shelf, version: str) -> str:
+    """The folder of a release as other programs take it: a path, or the URL of a store that is not on a disk."""
+    folder = shelf.path(version)
+    return folder if shelf.store.is_local else str(shelf.store.fs.unstrip_protocol(folder))
 
 
 def _size(number: int) -> str:
@@ -161,14 +181,15 @@ def _size(number: int) -> str:
 def _compare(shelf: Shelf, options: argparse.Namespace, console: Console) -> int:
     comparison = compare(shelf, options.before, options.after)
     if options.json:
-        print(comparison.model_dump_json(indent=1))
+        console.out(comparison.model_dump_json(indent=1), highlight=False)
     else:
         _show_comparison(comparison, console)
     return 0
 
 
 def _show_comparison(comparison: Comparison, console: Console) -> None:
-    table = Table("", "language", "subset", "rows", "why", "for example")
+    table = Table("", "language", "subset", "rows", "why")
+    table.add_column("for example", overflow="fold")
     for change in comparison.changes:
         examples = escape("\n".join(change.examples))
         table.add_row(change.what, change.language, change.subset, f"{change.rows:,}", escape(change.reason), examples)

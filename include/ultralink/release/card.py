@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ultralink.release import paper
 from ultralink.release.fonts import one_line
+from ultralink.release.formats import Lines, lines_path
 from ultralink.release.limits import limits
 from ultralink.release.markdown import code, link, plain, table
 from ultralink.release.markdown import picture as picture_tag
@@ -15,6 +16,7 @@ from ultralink.release.metadata import head, licence_id
 from ultralink.release.pictures import Picture, dollars
 from ultralink.release.plots import share
 from ultralink.release.recipe import SUBSETS, Action, Format, ReleaseRecipe
+from ultralink.release.splitting import TRAIN, VALIDATION
 from ultralink.release.statistics import Configuration, Lengths, ReleaseStatistics
 
 _LICENCE_URLS = {
@@ -31,14 +33,7 @@ _SUBSETS = {
     "math": "English word problems with worked solutions, translated",
     "code": "English programming tasks with solutions, translated; the code itself is untouched",
 }
-_STAGES = {
-    "exact": "duplicates",
-    "near": "near duplicates",
-    "decontaminate": "test items",
-    "privacy": "private data",
-    "blocklist": "blocked words",
-}
-_SHOWN_REJECTS = 25
+_SHOWN_REJECTS = 12
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,7 @@ class Card:
             self._decontamination(),
             self._privacy(),
             self._gates(),
+            self._language_scores(),
             self._models(),
             self._nights(),
             self._licences(),
@@ -74,33 +70,40 @@ class Card:
         )
         return f"---\n{head(self.recipe.title, self.statistics, parquet)}---\n\n{body}\n"
 
+    def licence(self) -> str:
+        """LICENSE.md: what the card says of licences and attribution."""
+        return f"# Licences of {self._name()}\n\n{self._licences_of_rows()}\n"
+
+    def _name(self) -> str:
+        return f"{plain(self.recipe.title)} {plain(self.statistics.version)}"
+
     # --- what it is, and how it is read ---------------------------------------------------------
 
     def _opening(self) -> str:
         figures = self.statistics
-        lines = [f"# {plain(self.recipe.title)} {plain(figures.version)}"]
+        lines = [f"# {self._name()}"]
         if figures.rehearsal:
             lines.append(
-                "> ⚠️ **This is a rehearsal, not training data.** Its texts were put together by the offline teacher,\n"
-                "> a program that follows templates and is not an LLM. Everything here is as in a real release except\n"
+                "> ⚠️ **This is a rehearsal, not training data.** Texts in it were put together by the offline\n"
+                "> teacher, a program that follows templates and is not an LLM. All is as in a real release except\n"
                 "> what the rows say. Do not train on it."
             )
         lines.append(
-            f"Conversations to fine-tune language models on: {figures.lengths.dialogues:,} dialogues with "
-            f"{figures.lengths.turns:,} turns in {_count(len(figures.languages), 'language')} "
+            f"Conversations to fine-tune language models on: {_count(figures.lengths.dialogues, 'dialogue')} "
+            f"with {_count(figures.lengths.turns, 'turn')} in {_count(len(figures.languages), 'language')} "
             f"({', '.join(map(plain, figures.languages))}). Dialogues about a language's culture are written in that "
-            "language, grounded on its own Wikipedia; chat, math and code are translated from English. It is built "
-            f"night after night after the recipe of [UltraLink]({paper.URL}), and every row says where it came from."
+            "language, grounded on its own Wikipedia; chat, math and code are translated from English. It follows "
+            f"the recipe of [UltraLink]({paper.URL}), and every row says where it came from."
         )
-        known = [f"- **{_name(subset)}**: {meaning}" for subset, meaning in _SUBSETS.items()]
+        known = [f"- **{_subset(subset)}**: {meaning}" for subset, meaning in _SUBSETS.items()]
         return _sections(*lines, "\n".join(known))
 
     def _loading(self) -> str:
         if not self.statistics.filled:
             return ""
-        name = self.statistics.filled[0].name
+        shown = next((each for each in self.statistics.filled if each.train), self.statistics.filled[0])
+        name, split = shown.name, TRAIN if shown.train else VALIDATION
         first = next((path for path in self.files if path.startswith(f"data/{name}/")), f"data/{name}/*.parquet")
-        split = "train" if self.statistics.filled[0].train else "validation"
         return _sections(
             "## How to load it",
             "```python\n"
@@ -111,19 +114,17 @@ class Card:
             f'```python\nimport pandas as pd\n\nrows = pd.read_parquet("{first}")\n```',
             "```sql\n-- DuckDB\n"
             "SELECT language, subset, count(*) AS dialogues FROM 'data/*/*.parquet' GROUP BY ALL;\n```",
-            *([self._lines_of_json(name)] if self.formats else []),
+            *([self._lines_of_json(name, split)] if self.formats else []),
         )
 
-    def _lines_of_json(self, name: str) -> str:
-        kinds = {
-            Format.MESSAGES: (f"`messages/{name}.train.jsonl`", "TRL, axolotl, OpenAI's fine-tuning: `messages`"),
-            Format.SHAREGPT: (f"`sharegpt/{name}.train.jsonl`", "LLaMA-Factory, with `sharegpt/dataset_info.json`"),
-            Format.ULTRALINK: (
-                f"`ultralink/{name}.jsonl`",
-                "UltraLink's own: `id` and a flat list `data`; `ultralink_with_document/` asks with the passage",
-            ),
+    def _lines_of_json(self, name: str, split: str) -> str:
+        readers = {
+            Format.MESSAGES: "TRL, axolotl, OpenAI's fine-tuning: `messages`",
+            Format.SHAREGPT: "LLaMA-Factory, with `sharegpt/dataset_info.json`",
+            Format.ULTRALINK: "UltraLink's own: `id` and a flat list `data`; `ultralink_with_document/` asks with the "
+            "passage",
         }
-        rows = [kinds[kind] for kind in self.formats]
+        rows = [(code(lines_path(Lines(kind.value), name, split)), readers[kind]) for kind in self.formats]
         return "The same rows as JSON Lines:\n\n" + table(["File", "For"], rows, numbers=2)
 
     # --- sizes and lengths ----------------------------------------------------------------------
@@ -137,13 +138,13 @@ class Card:
         whole = _beside(figures.lengths.dialogues, 1000 * paper.ULTRALINK.dialogues)
         rows.append([f"**{cell}**" for cell in ("all", *totals, whole)])
         missing = [
-            f"- {plain(language)}: {', '.join(map(_name, subsets))}" for language, subsets in figures.missing.items()
+            f"- {plain(language)}: {', '.join(map(_subset, subsets))}" for language, subsets in figures.missing.items()
         ]
         allowed = "**Missing**, and released all the same because it was asked for:" if missing else ""
         return _sections(
             "## Dialogues (the paper's Table 1)",
             "This release / the paper, which rounds to thousands.",
-            table(["Language", *map(_name, SUBSETS), "all"], rows),
+            table(["Language", *map(_subset, SUBSETS), "all"], rows),
             allowed,
             "\n".join(missing),
             self._picture("dialogues"),
@@ -182,16 +183,10 @@ class Card:
         )
 
     def _diversity(self) -> str:
+        figures = self.statistics
         rows = [
-            [
-                code(each.name),
-                *(
-                    [f"{each.diversity.mtld:.1f}", f"{each.diversity.hdd:.3f}", f"{each.diversity.rows:,}"]
-                    if each.diversity.mtld is not None and each.diversity.hdd is not None
-                    else ["not measured", "not measured", "0"]
-                ),
-            ]
-            for each in self.statistics.filled
+            [plain(language), *(_diversity_of(figures.configuration(language, subset)) for subset in SUBSETS)]
+            for language in figures.languages
         ]
         return _sections(
             "## Lexical diversity",
@@ -199,7 +194,8 @@ class Card:
             "dialogues of 50 words or more, questions and answers together; means over a fixed draw of at most "
             "1,000 rows. Words are runs of letters; Chinese is segmented with rjieba. Where words are not spaced "
             "and there is no segmenter, nothing is measured. Languages are not comparable with each other.",
-            table(["Configuration", "MTLD", "HD-D", "rows"], rows),
+            "MTLD / HD-D:",
+            table(["Language", *map(_subset, SUBSETS)], rows),
             self._picture("diversity"),
         )
 
@@ -229,20 +225,18 @@ class Card:
 
     def _removed(self) -> str:
         figures = self.statistics
-        counts: Counter[tuple[str, str]] = Counter()
-        for each in figures.removed:
-            counts[each.stage, each.reason] += each.rows
-        rows = [
-            [_STAGES.get(stage, plain(stage)), plain(reason), f"{number:,}", share(number, figures.samples)]
-            for (stage, reason), number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        ]
-        said = (
-            f"The nights hold {figures.samples:,} samples; {counts.total():,} of them are left out. Each is listed "
-            "with the row or test item that it was left out for in "
-            "[provenance/removed.parquet](provenance/removed.parquet)."
+        counts = figures.left_out
+        if not counts:
+            return f"## What was removed\n\nNothing: all of the nights' {_count(figures.samples, 'sample')} are here."
+        rows = [[plain(found), f"{rows:,}", share(rows, figures.samples)] for found, rows in counts.items()]
+        return _sections(
+            "## What was removed",
+            f"The nights hold {_count(figures.samples, 'sample')}; {sum(counts.values()):,} of them are left out. Each "
+            "counts once, for what was found first, and is listed with the row or test item that it was left out for "
+            "in [provenance/removed.parquet](provenance/removed.parquet).",
+            table(["Found", "rows", "share"], rows),
+            self._picture("removed"),
         )
-        found = [table(["Step", "Reason", "rows", "share"], rows, numbers=2), self._picture("removed")] if rows else []
-        return _sections("## What was removed", said, *found)
 
     def _decontamination(self) -> str:
         rules = self.recipe.decontamination
@@ -295,20 +289,26 @@ class Card:
         counts: Counter[tuple[str, str, str]] = Counter()
         for each in self.statistics.rejected:
             counts[each.subset, each.gate, each.reason] += each.rows
-        if not counts:
+        if not counts and not self.statistics.without_rejects:
             return ""
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        rows = [[_name(s), plain(gate), plain(reason), f"{n:,}"] for (s, gate, reason), n in ordered[:_SHOWN_REJECTS]]
+        rows = [[_subset(s), plain(gate), plain(reason), f"{n:,}"] for (s, gate, reason), n in ordered[:_SHOWN_REJECTS]]
         more = len(ordered) - _SHOWN_REJECTS
         rest = [f"{more} more reasons are in [statistics.json](statistics.json)."] if more > 0 else []
         return _sections(
             "## What the gates turned away",
             "While the nights were made, before anything of the above. None of these rows is in the release.",
-            table(["Subset", "Gate", "Reason", "rows"], rows, numbers=3),
+            *([table(["Subset", "Gate", "Reason", "rows"], rows, numbers=3)] if rows else []),
             *rest,
+            _lost(self.statistics.without_rejects, "list of rejects"),
             self._picture("rejects"),
-            self._picture("language-scores"),
         )
+
+    def _language_scores(self) -> str:
+        if not (picture := self._picture("language-scores")):
+            return ""
+        said = "The `language` score of the rows that are here: how sure the detector is of their language."
+        return _sections("## Language", said, picture)
 
     # --- where it comes from --------------------------------------------------------------------
 
@@ -341,6 +341,7 @@ class Card:
                 ),
                 self._picture("cost"),
             ]
+        parts.append(_lost(figures.without_ledger, "ledger"))
         return _sections(*parts)
 
     def _nights(self) -> str:
@@ -355,6 +356,9 @@ class Card:
         return _sections("## Nights", f"{span}.", self._picture("nights"))
 
     def _licences(self) -> str:
+        return f"## Licences and attribution\n\n{self._licences_of_rows()}"
+
+    def _licences_of_rows(self) -> str:
         figures = self.statistics
         rows = [
             [
@@ -364,14 +368,14 @@ class Card:
             ]
             for each in figures.licences
         ]
-        parts = ["## Licences and attribution", table(["Licence", "of", "rows"], rows, numbers=2)]
+        parts = [table(["Licence", "of", "rows"], rows, numbers=2)]
         if figures.attribution:
             lists = [
                 f"- [{plain(one.language)}]({one.path}): {_count(one.articles, 'article')}, {_count(one.rows, 'row')}"
                 for one in figures.attribution
             ]
             parts += [
-                "Rows of `chat_specific` hold text of Wikipedia and are made from it. **Changes were made**: articles "
+                "Rows that were made from articles of Wikipedia hold text of it. **Changes were made**: articles "
                 "were cut to passages and freed of markup, and the dialogues were written from them. Wikipedia's "
                 "licence is share-alike: what you make of these rows and pass on, you pass on under the same licence, "
                 "naming the articles. They are listed with title, revision, address, licence and rows:",
@@ -382,8 +386,8 @@ class Card:
                 [link(each.dataset, each.url), _licence(each.licence), f"{each.rows:,}"] for each in figures.english
             ]
             parts += [
-                "The other subsets come from English data sets; their licences stand for their rows and the "
-                "translations of these. Where a licence is not known, look at the source before you use its rows.",
+                "All other rows come from English data sets, whose licences stand for their rows and the translations "
+                "of these. Where a licence is not known, look at the source before you use its rows.",
                 table(["Data set", "Licence", "rows"], sources, numbers=2),
             ]
         return _sections(*parts)
@@ -425,8 +429,21 @@ class Card:
         return next((picture_tag(each.name, each.alt) for each in self.pictures if each.name == name), "")
 
 
-def _name(subset: str) -> str:
+def _subset(subset: str) -> str:
     return subset.replace("_", " ") if subset in SUBSETS else plain(subset)
+
+
+def _diversity_of(each: Configuration | None) -> str:
+    if each is None or not each.lengths.dialogues:
+        return "–"
+    if each.diversity.mtld is None or each.diversity.hdd is None:
+        return "not measured"
+    return f"{each.diversity.mtld:.1f} / {each.diversity.hdd:.3f}"
+
+
+def _lost(nights: int, what: str) -> str:
+    """What has to be known of figures that nights are missing in; nothing if none is."""
+    return f"Not counted: {_count(nights, 'night')} of a language without a {what}." if nights else ""
 
 
 def _count(number: int, thing: str) -> str:

@@ -6,7 +6,7 @@ The rules, in order:
    Case, width, punctuation and line breaks make no difference.
 2. Each word of a run counts 1/``words`` and each character 1/``characters``; a run that reaches 1 is enough, whatever
    its mixture of scripts. Figures count nothing, for series of numbers are alike everywhere; but they must be equal.
-   Where a set ignores numbers, figures in a row are one placeholder (1,000 = 1.000,5 = ７) on both sides.
+   Where a set ignores numbers, figures in a row are one placeholder (1,000 = 1.000,5 = ７ = seven) on both sides.
 3. An item that is shorter than a run must be there whole, if it reaches SHORT of a run (8 words of 13). If it reaches
    only TINY of it, it must be all that a user says: "Is it raining?" in the midst of a story is no test item.
    What is shorter still is no evidence.
@@ -158,6 +158,19 @@ def _variants(item: Item) -> Iterator[list[str]]:
 _UNKNOWN, _NUMBER = 0, 1
 _SIGN = -1  # of both halves of a code
 _DIGITS = re.compile(r"\d+")
+# Without what is an article as well ("une") or a common word of another language ("once", "cents").
+_WRITTEN_NUMBERS = """
+one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million
+deux trois quatre cinq sept huit neuf dix onze douze treize quatorze quinze seize vingt trente quarante
+cinquante soixante cent mille
+dos tres cuatro cinco seis siete ocho nueve diez doce trece catorce quince veinte treinta cuarenta cincuenta
+sesenta setenta ochenta noventa cien ciento mil
+два две двух три трёх трех четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать
+четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать тридцать сорок пятьдесят
+шестьдесят семьдесят восемьдесят девяносто сто двести триста тысяча тысячи тысяч
+〇 零 一 二 两 三 四 五 六 七 八 九 十 百 千 万"""
+_NUMBER_WORDS = frozenset(_WRITTEN_NUMBERS.split())
 
 
 def _is_sign(unit: str) -> bool:
@@ -193,7 +206,8 @@ class _Vocabulary(dict[str, int]):
     def _code(self, unit: str) -> int:
         if _is_sign(unit):
             return _SIGN
-        loose = _NUMBER if unit.isdecimal() else self.known.get(_DIGITS.sub("0", unit), _UNKNOWN)
+        is_number = unit.isdecimal() or unit in _NUMBER_WORDS
+        loose = _NUMBER if is_number else self.known.get(_DIGITS.sub("0", unit), _UNKNOWN)
         return loose << 32 | self.known.get(unit, _UNKNOWN)
 
 

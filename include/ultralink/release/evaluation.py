@@ -24,6 +24,7 @@ from ultralink.pool.files import (
 from ultralink.release.recipe import EvaluationSet
 
 _IDS = ("task_id", "id", "question_id", "instance_id", "_id")  # how published sets name their items
+_NO_TABLES = ("<!doctype", "<html", "<?xml", "version https://git-lfs")
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
 _HINT = "; columns of a file whose first line names none are numbered, '0' being the first"
 EXCERPT = 40  # characters of a column's name that an error shows: it may be a text
@@ -150,6 +151,8 @@ def _separated(delimiter: str, *, has_header: bool) -> Reader:
             for cells in lines:
                 if not any(cell.strip() for cell in cells):
                     continue
+                if lines.line_num == 1 and cells[0].strip().casefold().startswith(_NO_TABLES):
+                    raise file.error("row 1: is a web page or a pointer to the file, not a table; download it again")
                 if has_header and names is None:
                     names = _header(file, cells)
                 else:

@@ -29,18 +29,16 @@ class ExactKeys:
     """
 
     text: Keys
-    origin: Keys
     english_row: Keys  # of language and English row
     revision: Keys  # of language, page and revision
     passage: Keys  # of revision and place in it
     id: Keys
     nights: NDArray[np.int32]
-    languages: NDArray[np.int32]
 
     @classmethod
     def of(cls, sources: Sequence[SourcePart], features: Sequence[Part]) -> ExactKeys:
-        """Read them from the nights' FEATURES; 56 bytes a row. Raises PartMissing, SchemaMismatch."""
-        columns = [array("q") for _ in range(6)]
+        """Read them from the nights' FEATURES; 44 bytes a row. Raises PartMissing, SchemaMismatch."""
+        columns = [array("q") for _ in range(5)]
         rows = []
         for source, part in zip(sources, features, strict=True):
             before = len(columns[0])
@@ -48,25 +46,21 @@ class ExactKeys:
                 for column, hashes in zip(columns, _hashes(batch, source.language), strict=True):
                     column.extend(hashes)
             rows.append(len(columns[0]) - before)
-        names = sorted({source.language for source in sources})
-        languages = np.array([names.index(source.language) for source in sources], dtype=np.int32)
-        text, origin, english_row, revision, passage, id_ = (np.frombuffer(column, np.int64) for column in columns)
+        text, english_row, revision, passage, id_ = (np.frombuffer(column, np.int64) for column in columns)
         return cls(
             text=text,
-            origin=origin,
             english_row=english_row,
             revision=revision,
             passage=passage,
             id=id_,
             nights=np.repeat(np.arange(len(rows), dtype=np.int32), rows),
-            languages=np.repeat(languages, rows),
         )
 
 
 def exact_copies(keys: ExactKeys) -> Iterator[Copy]:
     """Which rows repeat an earlier one that stays, in order; looked for by text first and by id last.
 
-    An English row and its translations are no copies of each other, even if they read the same.
+    A translation that reads as its English row does is none: it is a copy.
     """
     seen = _Seen(keys)
     for row in _in_question(keys).tolist():
@@ -90,7 +84,7 @@ class _Seen:
 
     def copy(self, row: int) -> Copy | None:
         keys = self.keys
-        if (of := self.texts.get(int(keys.text[row]))) is not None and not self._is_translation(row, of):
+        if (of := self.texts.get(int(keys.text[row]))) is not None:
             return Copy(row, of, "same text", similarity=1.0)
         if (of := self.english_rows.get(int(keys.english_row[row]))) is not None:
             return Copy(row, of, "same English row")
@@ -114,10 +108,6 @@ class _Seen:
             if (key := int(column[row])) != NONE:
                 seen.setdefault(key, row)
 
-    def _is_translation(self, row: int, of: int) -> bool:
-        keys = self.keys
-        return bool(keys.origin[row] == keys.origin[of] and keys.languages[row] != keys.languages[of])
-
 
 def _hashes(batch: pa.RecordBatch, language: str) -> tuple[list[int], ...]:
     """The keys of a batch of FEATURES, in the order of ExactKeys."""
@@ -130,7 +120,7 @@ def _hashes(batch: pa.RecordBatch, language: str) -> tuple[list[int], ...]:
         for version, start, end in zip(versions, starts, ends, strict=True)
     ]
     english = [f"{language} {origin}" if origin.startswith("row:") else None for origin in origins]
-    return tuple([_key(value) for value in values] for values in (texts, origins, english, versions, places, ids))
+    return tuple([_key(value) for value in values] for values in (texts, english, versions, places, ids))
 
 
 def _key(value: str | bytes | None) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import cast
 
@@ -34,6 +35,7 @@ _COLUMNS = [
     "teacher.model",
     "scores",
 ]
+_FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _BETWEEN_MESSAGES = " \0 "  # so that no text runs over from one message into the next
 
 
@@ -76,6 +78,11 @@ def signature(text: str, shingle_words: int) -> bytes:
     return np.array(sketch.digest(), dtype="<u4").astype("<u2").tobytes()
 
 
+def figures(questions: Iterable[str]) -> str:
+    """The figures in the questions of a sum, sorted, each as often as it is there; 1,000 is 1000."""
+    return " ".join(sorted(found.replace(",", "") for found in _FIGURE.findall(normalised(" ".join(questions)))))
+
+
 def origin_of(source: Row, language: str) -> str:
     """What a sample was made of: rows of one origin stay on one side of the split. Raises ValueError."""
     match source["kind"]:
@@ -113,6 +120,7 @@ def _features(row: Row, language: str, shingle_words: int) -> Row:
         "answer_tokens": sum(map(count_tokens, answers)),
         "text_key": text_key(text),
         "signature": signature(text, shingle_words),
+        "figures": figures(questions) if row["subset"] == "math" else None,
         "origin": origin_of(source, language),
         "licence": source["licence"],
         "scores": row["scores"],

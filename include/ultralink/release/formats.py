@@ -97,7 +97,7 @@ class LineFormat:
     def __init__(self, lines: Lines, name: str, document_request: str | None = None) -> None:
         self._lines = lines
         self._name = name
-        self._request = f"{document_request}\n" if document_request else ""
+        self._request = document_request or ""
 
     def encode(self, conversations: Iterable[Conversation], first: int) -> bytes:
         """A line for each of ``conversations``, the running number of the first of which is ``first``."""
@@ -126,11 +126,11 @@ class LineFormat:
         return _UltraLinkLine(f"{self._name}_{number}", [f"{system}{document}{question}", *rest])
 
     def _document(self, conversation: Conversation) -> str:
-        """What stands before the first question; nothing where a row has no passage."""
+        """What stands before the first question, in the published form; nothing where a row has no passage."""
         if conversation.passage is None:
             return ""
         title, passage = defuse(conversation.title or ""), defuse(conversation.passage)
-        return f"{self._request}<document>\n{title}\n\n{passage}\n</document>\n"
+        return f"{self._request}<document>{title}\n\n{passage}</document>"
 
 
 def _spoken(conversation: Conversation, user: str, assistant: str) -> Iterable[tuple[str, str]]:

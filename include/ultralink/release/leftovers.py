@@ -16,6 +16,7 @@ from ultralink.release.claims import owner_of
 from ultralink.release.manifest import MANIFEST, Manifest
 from ultralink.release.plan import Plan
 from ultralink.release.shelf import RELEASES, Shelf
+from ultralink.schemas import FEATURES, FINDINGS
 from ultralink.store import Store, disk_errors, time_of_writing
 
 ASSEMBLY, PLAN = "assembly", "plan.json"
@@ -60,7 +61,8 @@ def prunable(shelf: Shelf, keep: int, protect: Collection[str] = ()) -> list[Lef
         raise ReleaseMissing(f"no release {sorted(unknown)[0]!r} to protect; there are: {there}")
     staying = {*protect, shelf.pointer()}
     oldest = [manifest for manifest in shelf.manifests()[:-keep] if manifest.version not in staying]
-    return [*(_release(shelf, manifest) for manifest in oldest), *dead_runs(shelf, A_DAY), *_half_gone(shelf)]
+    rest = [*dead_runs(shelf, A_DAY), *_half_gone(shelf), *_half_written(shelf.store, A_DAY)]
+    return [*(_release(shelf, manifest) for manifest in oldest), *rest]
 
 
 def dead_runs(shelf: Shelf, still_for: timedelta) -> list[Leftover]:
@@ -79,7 +81,7 @@ def _folders(store: Store) -> list[str]:
 def _claims(store: Store) -> dict[str, str]:
     """Path of each claim, and the key of the run that it belongs to."""
     found = [*store.folders(RELEASES, CLAIMS), *store.folders(RELEASES, PUBLISHING)]
-    owners = {path: owner_of(store, path) for path in found if not path.endswith(".tmp")}
+    owners = {path: owner_of(store, path) for path in found if not PurePosixPath(path).name.startswith(".")}
     return {path: owner for path, owner in owners.items() if owner}
 
 
@@ -127,6 +129,19 @@ def _half_gone(shelf: Shelf) -> list[Leftover]:
     gone = shelf.store.folders(RELEASES, GOING)
     found = [_leftover(shelf.store, f"rest of {PurePosixPath(path).name}", "half removed", [path]) for path in gone]
     return [one for one in found if one is not None]
+
+
+def _half_written(store: Store, still_for: timedelta) -> list[Leftover]:
+    """What killed tries left beside files that all releases share. Object storage shows no half-written file."""
+    if not store.is_local:
+        return []
+    before = datetime.now(UTC) - still_for
+    found = [
+        _leftover(store, f"half of {path.relative_to(store.root)}", "its writer was killed", [str(path)])
+        for folder in (store.folder(FEATURES.name), store.folder(FINDINGS.name), store.folder(RELEASES, CLAIMS))
+        for path in Path(folder).rglob(".*.tmp")
+    ]
+    return [one for one in found if one is not None and one.written < before]
 
 
 def _leftover(store: Store, what: str, why: str, paths: list[str]) -> Leftover | None:

@@ -42,7 +42,7 @@ def _of_this(statistics: ReleaseStatistics, recipe: ReleaseRecipe) -> list[str]:
         found.append(f"{share(english, statistics.lengths.dialogues)} of the dialogues are English.")
     if unsure := [each for each in map(_unsure, statistics.scores) if each]:
         found.append(f"Rows whose language score is under {_LOW_SCORE}: {', '.join(unsure)}.")
-    if len(statistics.teachers) == 1:
+    if len(statistics.teachers) == 1 and not statistics.rehearsal:
         found.append("All rows that a model wrote are of a single one, with its habits.")
     return found
 

@@ -10,7 +10,7 @@ from ultralink.release.fonts import clip, one_line
 
 _MOST_CHARACTERS = 80
 # What would format, link or break a table or a line; an address in plain text must not become a link either.
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#|~$@&!^=\"]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~$@&!^=\"]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def plain(text: str, most: int = _MOST_CHARACTERS) -> str:

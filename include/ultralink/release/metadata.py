@@ -75,7 +75,7 @@ def head(title: str, statistics: ReleaseStatistics, parquet_files: Iterable[str]
     data = {
         "pretty_name": f"{clip(one_line(title, _MOST_CHARACTERS), _MOST_CHARACTERS)} {statistics.version}",
         "license": licences[0] if len(licences) == 1 else licences,
-        **({"license_name": "mixed", "license_link": "README.md"} if OTHER in licences else {}),
+        **({"license_name": "mixed", "license_link": "LICENSE.md"} if OTHER in licences else {}),
         "language": list(statistics.languages),
         "multilinguality": "multilingual" if len(statistics.languages) > 1 else "monolingual",
         "size_categories": _size(statistics.lengths.dialogues),

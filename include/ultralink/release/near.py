@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ultralink.pool.near import PERMUTATIONS, bands
@@ -25,23 +27,26 @@ Signatures = NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Sketches:
-    """Per row of the roll: its signature, and what it was made of. 252 bytes a row."""
+    """Per row of the roll: its signature, its figures and what it was made of. About 260 bytes a row."""
 
     signatures: Signatures  # rows x PERMUTATIONS; all zero where there is none
     compared: NDArray[np.bool_]  # False: a row without signature, or that is out already
     origins: NDArray[np.int64]  # hashes
     languages: NDArray[np.int16]
+    figures: pa.Array  # strings; null for a row that is no sum
 
     @classmethod
     def of(cls, sources: Sequence[SourcePart], features: Sequence[Part], out: NDArray[np.int64]) -> Sketches:
         """Read them from the nights' FEATURES; ``out``: rows that are out. Raises PartMissing, SchemaMismatch."""
         rows = sum(source.rows for source in sources)
         names = sorted({source.language for source in sources})
+        figures = [batch.column("figures") for part in features for batch in part.batches(["figures"])]
         sketches = cls(
             signatures=np.zeros((rows, PERMUTATIONS), np.uint16),
             compared=np.ones(rows, bool),
             origins=np.zeros(rows, np.int64),
             languages=np.zeros(rows, np.int16),
+            figures=pa.chunked_array(figures, pa.string()).cast(pa.large_string()).combine_chunks(),
         )
         start = 0
         for source, part in zip(sources, features, strict=True):
@@ -57,12 +62,28 @@ class Sketches:
         sketches.compared[out] = False
         return sketches
 
+    def first_same(self, row: int, similar: NDArray[np.int32]) -> int | None:
+        """The first of ``similar`` that is no other sum than ``row``."""
+        mine = self.figures[row].as_py()
+        figures = self.figures.take(pa.array(similar)).to_pylist() if mine is not None else [None] * len(similar)
+        pairs = zip(similar.tolist(), figures, strict=True)
+        return next((place for place, others in pairs if not _are_other_sums(mine, others)), None)
+
+
+def _are_other_sums(mine: str | None, others: str | None) -> bool:
+    """Whether two rows are sums, and each asks with a figure that the other has not."""
+    if mine is None or others is None or mine == others:
+        return False
+    here, there = mine.split(), others.split()
+    return len(here) == len(there) or bool(Counter(here) - Counter(there) and Counter(there) - Counter(here))
+
 
 def near_copies(sketches: Sketches, threshold: float) -> Iterator[Copy]:
     """Which rows are similar to an earlier one that stays, in order: to the first such row.
 
     Similar: at least ``threshold`` of the two signatures is equal, and so is one band of it at least. Translations
-    of one English row into several languages are not compared. Time is linear in rows, whatever they hold.
+    of one English row into several languages are not compared, nor are sums that are alike but for their figures.
+    Time is linear in rows, whatever they hold.
     """
     least = math.ceil(threshold * PERMUTATIONS - 1e-9)
     groups = _Groups.of(sketches, bands(threshold))
@@ -72,9 +93,8 @@ def near_copies(sketches: Sketches, threshold: float) -> Iterator[Copy]:
         if len(earlier):
             equal = np.count_nonzero(signatures[earlier] == signatures[row], axis=1)
             equal[(origins[earlier] == origins[row]) & (languages[earlier] != languages[row])] = 0
-            similar = equal >= least
-            if similar.any():
-                first = int(earlier[similar].min())
+            first = sketches.first_same(row, np.unique(earlier[equal >= least]))
+            if first is not None:
                 yield Copy(row, first, "similar text", float(equal[earlier == first][0]) / PERMUTATIONS)
                 continue
         groups.keep(row, mine)

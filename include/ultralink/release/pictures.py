@@ -69,7 +69,7 @@ def _texts(statistics: ReleaseStatistics) -> Iterator[str]:
     for topics in statistics.topics:
         yield from (category.name for category in topics.top)
     yield from (model.model for model in statistics.models)
-    yield from (f"{removed.stage} {removed.reason}" for removed in statistics.removed)
+    yield from statistics.left_out
     yield from (rejected.gate for rejected in statistics.rejected)
 
 
@@ -272,7 +272,6 @@ def _topics_of(sheet: Sheet, topics: Topics, left: float, top: float, most: int,
     axes.set_xlim(0, widest)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     for row, category in enumerate(shown):
-        axes.barh(row + 0.22, widest, 0.16, color=theme.grid)
         axes.barh(row + 0.22, category.share, 0.16, color=theme.hues[0])
         middle = top + 0.36 + (row + 0.36) * 0.37
         sheet.data(left, middle, category.name, _COLUMN - 0.65)
@@ -306,16 +305,13 @@ def _bars(sheet: Sheet, top: float, bars: Sequence[_Bar], label_width: float = 2
 
 
 def _removed(statistics: ReleaseStatistics, style: Style) -> Figure | None:
-    counts: Counter[tuple[str, str]] = Counter()
-    for removed in statistics.removed:
-        counts[removed.stage, removed.reason] += removed.rows
-    if not counts:
+    if not statistics.removed:
         return None
-    found = _most_of({f"{stage} · {reason}": rows for (stage, reason), rows in counts.items()})
+    found = _most_of(statistics.left_out)
     sheet = Sheet(
         style,
         "Samples that the release leaves out",
-        f"{compact(counts.total())} of {compact(statistics.samples)}, by step and reason",
+        f"{compact(sum(statistics.left_out.values()))} of {compact(statistics.samples)}, by what was found",
         len(found) * ROW + _AXIS,
     )
     bars = [
@@ -486,7 +482,7 @@ PICTURES = (
     Picture("tokens", "Mean tokens of question and answer by language and subset", _tokens),
     Picture("diversity", "Lexical diversity by language and subset: MTLD and HD-D", _diversity),
     Picture("topics", "The largest Wikipedia categories of each language's grounded dialogues", _topics),
-    Picture("removed", "Samples that the release leaves out, by step and reason", _removed),
+    Picture("removed", "Samples that the release leaves out, by what was found", _removed),
     Picture("rejects", "Rows that the gates turned away, by gate and subset", _rejects),
     Picture("language-scores", "Rows by language score, for each language", _scores),
     Picture("nights", "Samples of each night, for each language", _nights),

@@ -5,8 +5,9 @@ The rules prefer to miss a strange form to taking a figure for a telephone:
 - An e-mail address has a domain that can exist. The names that are reserved for examples (RFC 2606 and 6761) are
   nobody's; nor are git@host:path, user@host in a URL, icon@2x.png and a matrix product.
 - A telephone number is valid by Google's metadata. With a +, that is enough. Without, it is one of the language's own
-  countries and is written as people write telephones, in groups that are no thousands; or a word such as "tel." says
-  what it is. A date, an ISBN, an IP address, a span of years and a term of a sum are none.
+  countries and is written as people write telephones, in groups that are no thousands, or in one piece where hardly a
+  figure looks like that (Chinese and Russian mobiles, French numbers); or a word such as "tel." says what it is.
+  A date, an ISBN, an IP address, a span of years and a term of a sum are none.
 - A credential has the form that its issuer gives it (detect-secrets knows most of these); one that says that it is
   a placeholder, or repeats a few characters, is none.
 """
@@ -171,12 +172,17 @@ _NUMBER = re.compile(
 _CALLS = re.compile(
     r"(?:\b(?:t[eé]l|t[eé]l[eé]phone|tel[eé]fono|phone|telephone|mobile|call|fax|hotline|whatsapp|dial|sms"
     r"|portable|appele[rz]|ll[aá]m[ae]\w*|m[oó]vil|celular|тел|телефон\w*|звони\w*|позвони\w*|факс|моб\w*"
-    r"|telefon\w*|handy)\b|电话|電話|手机|手機|致电|致電|热线|熱線|联系方式|传真|拨打|call me)[^\d\n]{0,24}$",
+    r"|telefon\w*|handy)\b|电话|電話|手机|手機|致电|致電|热线|熱線|传真|拨打|撥打"
+    r"|联系|聯繫|微信|call me)[^\d\n]{0,24}$",
     re.IGNORECASE,
 )
 _NO_PHONE = re.compile(
     r"\b(?:isbn(?:-1[03])?|issn|doi|arxiv|pmid|oclc|id|port|ip|version)\b[^\d\n]{0,6}$", re.IGNORECASE
 )
+# In one piece, and not after the signs or words of a figure.
+_MOBILES = {"zh": re.compile(r"1[3-9]\d{9}"), "ru": re.compile(r"89\d{9}"), "fr": re.compile(r"0[1-9]\d{8}")}
+_FIGURE = re.compile(r"(?:[=<>+*/×÷^(\[,;:|&≤≥≈-]|数字?|整数|质数|计算|nombre|число|числа)\s*$", re.IGNORECASE)
+_OF_WHAT = re.compile(r"\s*(?:[-+×÷*/=<>%€$₽¥]|[元人个個米克吨千万亿年次美欧块公]|руб|чел|дол|eur)", re.IGNORECASE)
 _TERM = re.compile(r"[\d)=×·*/^<>]\s*$")  # what stands before the + of a sum
 _VARIABLE = re.compile(r"\b[a-z]\s$")
 _DATE = re.compile(
@@ -196,17 +202,25 @@ def _phones(text: str, language: str) -> Iterator[str]:
         number, before = match[0].translate(_NARROW), text[max(0, match.start() - _BEFORE) : match.start()]
         if number.count("(") > number.count(")"):
             number = number.removeprefix("(")
-        if _NO_PHONE.search(before) or _DATE.search(number) or _YEARS.search(number) or _ADDRESS.match(number):
-            continue
         said = _CALLS.search(before) is not None
         if number.startswith("+"):
             is_sum = _TERM.search(before) or (number[1:].isdecimal() and _VARIABLE.search(before))
             is_phone = (said or not is_sum) and _is_valid(number, None, grouped=False)
+        elif _NO_PHONE.search(before) or _DATE.search(number) or _YEARS.search(number) or _ADDRESS.match(number):
+            is_phone = False
         else:
-            regions = _REGIONS.get(language, ()) if said or _is_written_as_a_phone(number) else ()
-            is_phone = any(_is_valid(number, region, grouped=not said) for region in regions)
+            whole = said or _is_mobile(number, language, before, text[match.end() : match.end() + 5])
+            regions = _REGIONS.get(language, ()) if whole or _is_written_as_a_phone(number) else ()
+            is_phone = any(_is_valid(number, region, grouped=not whole) for region in regions)
         if is_phone:
             yield number
+
+
+def _is_mobile(number: str, language: str, before: str, after: str) -> bool:
+    form = _MOBILES.get(language)
+    if form is None or not form.fullmatch(number):
+        return False
+    return not _FIGURE.search(before) and not _OF_WHAT.match(after)
 
 
 def _is_written_as_a_phone(number: str) -> bool:
@@ -266,6 +280,12 @@ _FORMS = (
     _Form((":",), _by_themselves(TelegramBotTokenDetector.denylist)),
     _Form((".",), _by_themselves(DiscordBotTokenDetector.denylist)),
     _Form(("AKIA", "ASIA", "ABIA", "ACCA", "A3T", "aws", "AWS"), tuple(AWSKeyDetector.denylist)),
+    # As files of settings have it; detect-secrets asks for quotation marks.
+    _Form(
+        ("SECRET", "secret"), (re.compile(r"(?i:aws_?secret\w{0,20})\s{0,3}[=:]\s{0,3}[A-Za-z0-9/+=]{40}(?![\w/+=])"),)
+    ),
+    _Form(("LTAI",), (re.compile(r"\bLTAI[A-Za-z0-9]{16,20}\b"),)),
+    _Form(("AKID",), (re.compile(r"\bAKID[A-Za-z0-9]{32}\b"),)),
     _Form(("AccountKey=",), tuple(AzureStorageKeyDetector.denylist)),
     _Form(("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), tuple(GitHubTokenDetector.denylist)),
     _Form(("github_pat_",), (re.compile(r"github_pat_[A-Za-z0-9_]{22,}"),)),
@@ -274,6 +294,10 @@ _FORMS = (
     _Form(("npm_",), (re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"),)),
     # Of one's own: detect-secrets' pattern for OpenAI takes minutes over "sk-sk-sk-...".
     _Form(("sk-",), (re.compile(rf"\bsk-(?:proj-|svcacct-|ant-[a-z0-9]+-|or-v1-)?{_T}{{32,256}}"),)),
+    _Form(("gsk_", "nvapi-", "xai-"), (re.compile(rf"\b(?:gsk_|nvapi-|xai-){_T}{{48,128}}"),)),
+    _Form(("dop_v1_", "shpat_"), (re.compile(r"\b(?:dop_v1_[a-f0-9]{64}|shpat_[a-fA-F0-9]{32})\b"),)),
+    _Form(("ya29.",), (re.compile(rf"\bya29\.{_T}{{40,512}}"),)),
+    _Form(("api/webhooks/",), (re.compile(rf"discord(?:app)?\.com/api/webhooks/\d{{17,20}}/{_T}{{60,80}}"),)),
     _Form(("hf_",), (re.compile(r"\bhf_[A-Za-z0-9]{34}\b"),)),
     _Form(("AIza",), (re.compile(rf"\bAIza{_T}{{35}}(?!{_T})"),)),
     _Form(("pypi-AgE",), tuple(PypiTokenDetector.denylist)),
@@ -284,10 +308,11 @@ _FORMS = (
     _Form(("-us",), tuple(MailchimpDetector.denylist)),
     _Form((_PRIVATE_KEY,), (_PRIVATE_KEY_FORM,)),
 )
-_JWT = JwtTokenDetector()
+# Of one's own for the same reason; detect-secrets tells a token from what only looks like one.
+_JWT = re.compile(r"(?<![\w=-])eyJ[\w=-]{8,2000}\.[\w=-]{8,8000}\.[\w=-]{8,2000}", re.ASCII)
 # All others are so long without a space. By the sign before them, for so a word is passed over in one go.
 _LONG = re.compile(r"[^0-9A-Za-z_/+=-][0-9A-Za-z_/+=-]{20}")
-_PLACEHOLDER = re.compile(r"xxxx|your|here|placeholder|dummy|changeme|redacted|<|\*\*\*|0{8}", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"xxxx|your|here|example|placeholder|dummy|changeme|redacted|<|\*\*\*|0{8}", re.IGNORECASE)
 _VARIED = 8  # different characters that a real credential has at least
 
 
@@ -299,7 +324,7 @@ def _credentials(text: str) -> Iterator[str]:
             for pattern in form.patterns:
                 yield from (match[0] for match in pattern.finditer(text) if not _is_placeholder(match[0]))
     if "eyJ" in text:
-        yield from (token for token in _JWT.analyze_string(text) if token.count(".") == 2)
+        yield from (match[0] for match in _JWT.finditer(text) if JwtTokenDetector.is_formally_valid(match[0]))
 
 
 def _is_placeholder(credential: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,11 @@ class Format(StrEnum):
     MESSAGES = "messages"  # JSON Lines as TRL, axolotl and OpenAI's fine-tuning take it
     SHAREGPT = "sharegpt"  # JSON Lines as LLaMA-Factory takes it
     ULTRALINK = "ultralink"  # the published dataset's own
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """The first name that is there more than once."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def _from_include(path: str) -> str:
@@ -64,10 +70,8 @@ class Decontamination(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        if self.sets:
-            name, times = Counter(one.name for one in self.sets).most_common(1)[0]
-            if times > 1:
-                raise ValueError(f"sets: {times} of them are named {name!r}")
+        if (name := repeated(one.name for one in self.sets)) is not None:
+            raise ValueError(f"sets: several are named {name!r}")
         return self
 
 
@@ -102,12 +106,19 @@ class ReleaseRecipe(Section):
     hub_conn_id: str = Field(default="huggingface_default", description="Airflow connection with the hub's token")
     alarms: Alarms = Alarms()
 
-    @field_validator("languages")
+    @field_validator("languages", "blocklists")
     @classmethod
-    def _configured(cls, values: list[str] | None) -> list[str] | None:
+    def _configured(cls, values: Collection[str] | None) -> Collection[str] | None:
         known = configured_languages()
-        if unknown := [value for value in values or [] if value not in known]:
+        if unknown := [value for value in values or () if value not in known]:
             raise ValueError(f"{unknown[0]!r} has no recipe; there are {', '.join(known)}")
+        return values
+
+    @field_validator("languages", "formats")
+    @classmethod
+    def _named_once(cls, values: Collection[str] | None) -> Collection[str] | None:
+        if (name := repeated(values or ())) is not None:
+            raise ValueError(f"'{name}' is named twice")
         return values
 
     @field_validator("blocklists")

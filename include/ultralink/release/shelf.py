@@ -43,7 +43,7 @@ class Shelf:
     def holds(self, version: str) -> bool:
         """Whether the version is published."""
         self.store.fs.invalidate_cache()
-        return bool(self.store.fs.exists(f"{self.path(version)}/{MANIFEST}"))
+        return bool(self.store.fs.isfile(f"{self.path(version)}/{MANIFEST}"))
 
     def is_taken(self, version: str) -> bool:
         """Whether anything lies where the version would: a release, or what is left of one."""
@@ -67,19 +67,21 @@ class Shelf:
         """The manifest of a version, or of the newest for "latest". Raises ReleaseMissing naming what there is."""
         if version == LATEST:
             return self._newest()
-        path = f"{self.path(version)}/{MANIFEST}"
-        text = self.store.read_text(path) if re.fullmatch(VERSION, version) else None
-        if text is None:
+        if not re.fullmatch(VERSION, version) or not self.holds(version):
             there = ", ".join(self.versions()) or "none"
             raise ReleaseMissing(f"no release {version!r} in {self.store.folder(RELEASES)}; there are: {there}")
+        path = f"{self.path(version)}/{MANIFEST}"
         try:
-            return Manifest.model_validate_json(text)
+            manifest = Manifest.model_validate_json(self.store.fs.cat_file(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"])) or "(whole file)"
             raise ReleaseMissing(
                 f"{path}: cannot be read: {field}: {first['msg']}; bring the file back, or remove the release"
             ) from None
+        if manifest.version != version:
+            raise ReleaseMissing(f"{path}: is that of release {manifest.version}; a release never changes its name")
+        return manifest
 
     def published_by(self, run_id: str, version: str) -> Manifest | None:
         """The manifest of a version if that run published it."""

@@ -35,6 +35,18 @@ def removals_of_findings(findings: pa.Table, language: str, date: str) -> pa.Tab
     return pa.table(columns, schema=REMOVED.schema)
 
 
+def survivors_named(exact: pa.Table, near: pa.Table) -> pa.Table:
+    """``exact``, rows of REMOVED, with the row that stays wherever the one that is named is in ``near``."""
+    original = ("duplicate_of_language", "duplicate_of_date", "duplicate_of")
+    went = {(row["language"], row["date"], row["id"]): row for row in near.to_pylist()}
+    rows = exact.to_pylist()
+    for row in rows:
+        if by_way_of := went.get(tuple(row[name] for name in original)):
+            told = {"similarity": by_way_of["similarity"], "detail": f"of {row['duplicate_of']}, which went itself"}
+            row |= {name: by_way_of[name] for name in original} | told
+    return pa.Table.from_pylist(rows, REMOVED.schema)
+
+
 def first_reasons(lists: Iterable[pa.Table]) -> pa.Table:
     """The rows of REMOVED of one night, one for each row number, in their order: the first list's reason wins."""
     joined = pa.concat_tables(lists)

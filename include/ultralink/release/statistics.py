@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 TOKENIZER = "cl100k_base"  # gpt-3.5's encoding, which the paper counts with; bundled, nothing is downloaded
 SCORE_BINS = 20  # of language scores, 0 to 1
+_FOUND = {"decontaminate": "test items", "privacy": "private data", "blocklist": "blocked words"}
 
 
 class _Frozen(BaseModel):
@@ -207,9 +209,11 @@ class ReleaseStatistics(_Frozen):
     removed: tuple[RemovedRows, ...]
     counted: tuple[CountedRows, ...]
     rejected: tuple[RejectedRows, ...]
+    without_rejects: int = 0  # nights of which it is not known
     scores: tuple[Scores, ...]
     teachers: tuple[TeacherRows, ...]
     models: tuple[ModelUse, ...]
+    without_ledger: int = 0  # nights of which it is not known
     nights: tuple[NightRows, ...]
     topics: tuple[Topics, ...]
     licences: tuple[LicenceRows, ...]
@@ -230,6 +234,14 @@ class ReleaseStatistics(_Frozen):
     def validation(self) -> int:
         """Rows kept back."""
         return sum(each.validation for each in self.configurations)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Removed rows by what was found, most first; test items are one, and so is what is private or blocked."""
+        counts: Counter[str] = Counter()
+        for each in self.removed:
+            counts[_FOUND.get(each.stage, each.reason)] += each.rows
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     @property
     def cost_usd(self) -> float | None:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
+from opencc import OpenCC
+
 # Scripts that write no spaces between words: Thai, Lao, Myanmar, Khmer, Kana, Han. Korean has spaces.
 _UNSPACED = (
     (0x0E00, 0x0EFF),
@@ -23,8 +25,12 @@ _SIGNS_OF_CODE = "%&@/\\-{}^"  # no symbols to Unicode, but they mean something 
 
 
 def normalised(text: str) -> str:
-    """``text`` without differences of width, of composed letters and of case (NFKC, case folded)."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """``text`` without differences of width, of composed letters and of case (NFKC, case folded).
+
+    Traditional Chinese becomes simplified, character by character.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return folded if folded.isascii() else _TRADITIONAL.sub(lambda found: _SIMPLIFIED[found[0]], folded)
 
 
 def units(text: str) -> list[str]:
@@ -67,6 +73,16 @@ def _is_in_a_word(char: str) -> bool:
 def _is_symbol(char: str) -> bool:
     return unicodedata.category(char) in ("Sm", "Sc", "So") and not char.isalnum()
 
+
+def _simplified() -> dict[str, str]:
+    """The simplified character of each traditional one."""
+    ideographs = [chr(code) for code in range(0x3400, 0xA000)]
+    converted = OpenCC("t2s").convert("\n".join(ideographs)).split("\n")
+    return {before: after for before, after in zip(ideographs, converted, strict=True) if before != after}
+
+
+_SIMPLIFIED = _simplified()
+_TRADITIONAL = re.compile(f"[{_ranges(map(ord, _SIMPLIFIED))}]")
 
 # Sets of characters below U+10000 are looked up in a table: several times as fast as a class like [^\W...]. What lies
 # above is emoji and rare ideographs, each a unit.

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import ValidationError
+
 from ultralink.errors import PartitionChanged, PartMissing, RecipeError, SchemaMismatch
 from ultralink.recipe import LANGUAGES, configured_languages
 from ultralink.release.plan import Plan, SourcePart
-from ultralink.release.recipe import SUBSETS, VERSION, Format, ReleaseRecipe
+from ultralink.release.recipe import SUBSETS, VERSION, Format, ReleaseRecipe, repeated
 from ultralink.schemas import SAMPLES, STAGED_FILES, Stage
 from ultralink.stages.partition import Work, is_date
 from ultralink.store import Part
@@ -43,6 +45,11 @@ class Assembly(Work):
                 raise RecipeError(f"{name} {value!r}: must be a date such as 2026-11-23")
         if self.since and self.until and self.since > self.until:
             raise RecipeError(f"from_date {self.since} is after to_date {self.until}")
+        if not self.languages:
+            raise RecipeError("languages: at least one")
+        for field, values in (("languages", self.languages), ("formats", self.formats)):
+            if (twice := repeated(values)) is not None:
+                raise RecipeError(f"{field}: '{twice}' is named twice")
         known = configured_languages()
         if unknown := [language for language in self.languages if language not in known]:
             raise RecipeError(f"languages: {unknown[0]!r} has no recipe in {LANGUAGES}; there are {', '.join(known)}")
@@ -55,11 +62,16 @@ class Assembly(Work):
 
     @cached_property
     def plan(self) -> Plan:
-        """What this run releases. Raises PartMissing before it is planned."""
+        """What this run releases. Raises PartMissing before it is planned, SchemaMismatch (of another version)."""
         text = self.store.read_text(self.plan_path)
         if text is None:
             raise PartMissing(f"{self.plan_path}: no such plan; run the task 'plan' of this run first")
-        return Plan.model_validate_json(text)
+        try:
+            return Plan.model_validate_json(text)
+        except ValidationError:
+            raise SchemaMismatch(
+                f"{self.plan_path}: is no plan of this version of ultralink; start a new run"
+            ) from None
 
     @property
     def plan_path(self) -> str:
@@ -107,9 +119,7 @@ class Assembly(Work):
     def _fingerprint(self, stage: Stage, night: SourcePart) -> str | None:
         try:
             stamp = self.of_source(stage, night).stamp()
-        except (
-            SchemaMismatch
-        ):  # left by an older or newer release of this library: made again, as nothing is lost by it
+        except SchemaMismatch:  # of another version of ultralink: made again, as nothing is lost by it
             return None
         return stamp.fingerprint if stamp is not None else None
 

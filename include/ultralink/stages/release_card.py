@@ -14,15 +14,21 @@ from ultralink.release.writing import Staging
 from ultralink.schemas import FEATURES, FINDINGS, LEDGER, PLACES, REJECTS, REMOVED, STAGED_FILES
 from ultralink.stages.assembly import CARD, PROVENANCE, Assembly
 from ultralink.stages.partition import Built
-from ultralink.stages.release_census import LanguageCensus, count_language, parquet_bytes, release_statistics
+from ultralink.stages.release_census import (
+    LanguageCensus,
+    count_language,
+    parquet_bytes,
+    parts_there,
+    release_statistics,
+)
 from ultralink.store import Part, fingerprint
 
 KIND = "card"  # the format of these files in STAGED_FILES
-_VERSION = 1  # of what a card says and shows
+_VERSION = 2  # of what a card says and shows
 
 
 def write_card(assembly: Assembly) -> Built:
-    """Write README.md, statistics.json, plots/ and attribution/, and at last the list of these files.
+    """Write README.md, LICENSE.md, statistics.json, plots/ and attribution/, and at last the list of these files.
 
     Memory: the places of one language's rows, its articles and its categories. Raises PartMissing before the export is
     done, PartitionChanged where a night was made anew, StoreFull.
@@ -34,7 +40,7 @@ def write_card(assembly: Assembly) -> Built:
     if assembly.up_to_date(listed, made_by, inputs) and staging.has(listed):
         return Built((listed.path,), "Nothing to do: the card is up to date")
     staging.clear("plots", [])
-    staging.clear("attribution", ["README.md", "statistics.json"])
+    staging.clear("attribution", ["README.md", "LICENSE.md", "statistics.json"])
     languages = {
         language: count_language(assembly, language, parquet_bytes(assembly, language))
         for language in assembly.plan.languages
@@ -50,6 +56,7 @@ def write_card(assembly: Assembly) -> Built:
         files=list(_exported(assembly)),
         pictures=pictures,
     )
+    staging.text("LICENSE.md", KIND, card.licence())
     staging.text("README.md", KIND, card.text())
     staging.complete(listed, made_by)
     paths = tuple(assembly.staged(file["path"]) for file in staging.files)
@@ -64,7 +71,9 @@ def _inputs(assembly: Assembly) -> list[Part]:
         *(assembly.part(STAGED_FILES, *each) for each in assembly.configurations),
         assembly.part(STAGED_FILES, PROVENANCE),
         assembly.part(REMOVED),
-        *(part for stage in (FEATURES, FINDINGS, REJECTS, LEDGER) for part in assembly.of_sources(stage)),
+        *(part for stage in (FEATURES, FINDINGS) for part in assembly.of_sources(stage)),
+        # A night may have lost these: the card says so.
+        *(part for stage in (REJECTS, LEDGER) for _, part in parts_there(assembly, stage)),
     ]
 
 

@@ -37,7 +37,7 @@ from ultralink.release.statistics import (
     Topics,
     total,
 )
-from ultralink.schemas import FEATURES, FINDINGS, LEDGER, PLACES, REJECTS, REMOVED, STAGED_FILES
+from ultralink.schemas import FEATURES, FINDINGS, LEDGER, PLACES, REJECTS, REMOVED, STAGED_FILES, Stage
 from ultralink.stages.assembly import Assembly
 from ultralink.store import Part
 
@@ -270,9 +270,11 @@ def release_statistics(assembly: Assembly, languages: Mapping[str, LanguageCensu
         removed=tuple(_removed(assembly)),
         counted=tuple(_counted(assembly)),
         rejected=tuple(_rejected(assembly)),
+        without_rejects=len(plan.sources) - len(parts_there(assembly, REJECTS)),
         scores=tuple(census.scores for census in languages.values()),
         teachers=tuple(TeacherRows(model=model, rows=rows) for model, rows in _heaviest(teachers)),
         models=tuple(_models(assembly)),
+        without_ledger=len(plan.sources) - len(parts_there(assembly, LEDGER)),
         nights=tuple(night for census in languages.values() for night in census.nights),
         topics=tuple(census.topics for census in languages.values()),
         licences=tuple(LicenceRows(licence=key[0], kind=key[1], rows=rows) for key, rows in _heaviest(licences)),
@@ -305,6 +307,12 @@ def parquet_bytes(assembly: Assembly, language: str) -> dict[str, int]:
     }
 
 
+def parts_there(assembly: Assembly, stage: Stage) -> list[tuple[SourcePart, Part]]:
+    """The parts of ``stage`` that the nights have, in the plan's order."""
+    parts = ((source, assembly.of_source(stage, source)) for source in assembly.plan.sources)
+    return [(source, part) for source, part in parts if part.stamp() is not None]
+
+
 def _heaviest(counts: Counter[_Key]) -> list[tuple[_Key, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
@@ -334,8 +342,7 @@ def _counted(assembly: Assembly) -> Iterator[CountedRows]:
 
 def _rejected(assembly: Assembly) -> Iterator[RejectedRows]:
     counts: Counter[tuple[str, str, str, str]] = Counter()
-    for source in assembly.plan.sources:
-        part = assembly.of_source(REJECTS, source)
+    for source, part in parts_there(assembly, REJECTS):
         for (subset, stage, gate, reason), rows in _tallied(part, ["subset", "stage", "gate", "reason"]).items():
             # Why an article is not fit names its templates and titles: the gate says enough.
             where = (f"article · {gate}", "") if stage == "articles" else (gate, reason)
@@ -350,7 +357,7 @@ _SUMMED = ("paid", "prompt_tokens", "cached_tokens", "completion_tokens")
 def _models(assembly: Assembly) -> Iterable[ModelUse]:
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     costs: dict[str, float | None] = {}
-    for part in assembly.of_sources(LEDGER):
+    for _, part in parts_there(assembly, LEDGER):
         for account in part.rows(["model", *_SUMMED, "cost_usd"]):
             model, cost = str(account["model"]), cast(float | None, account["cost_usd"])
             sums[model].update({name: cast(int, account[name]) for name in _SUMMED})

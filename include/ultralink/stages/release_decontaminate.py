@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
-from ultralink.errors import PartMissing
+from ultralink.errors import PartitionChanged, PartMissing
 from ultralink.release.blocklist import Blocklist, read_blocklist
-from ultralink.release.contamination import EXCERPT, ItemIndex, Text
+from ultralink.release.contamination import ItemIndex, Text, excerpt
 from ultralink.release.evaluation import checksum, read_items
 from ultralink.release.plan import SourcePart
 from ultralink.release.privacy import Found, Secret, private
@@ -32,7 +32,7 @@ def decontaminate(assembly: Assembly, shard: int) -> Built:
     """
     nights = assembly.plan.shares(assembly.shards)[shard]
     recipe = assembly.plan.recipe
-    measures = Measures.of(recipe, assembly.plan.languages)
+    measures = _as_planned(assembly)
     made_by = {night: _made_by(recipe, measures, night) for night in nights}
     due = assembly.due(nights, FINDINGS, made_by)
     paths = tuple(assembly.of_source(FINDINGS, night).path for night in nights)
@@ -56,7 +56,7 @@ def examined_parts(assembly: Assembly) -> list[Part]:
     Raises PartMissing, and as `decontaminate` does where an evaluation set or a blocklist cannot be read.
     """
     recipe = assembly.plan.recipe
-    measures = Measures.of(recipe, assembly.plan.languages)
+    measures = _as_planned(assembly)
     parts = assembly.of_sources(FINDINGS)
     for night, part in zip(assembly.plan.sources, parts, strict=True):
         stamp = part.stamp()
@@ -83,6 +83,17 @@ class Measures:
     def digest(self) -> str:
         """A hash of them all."""
         return fingerprint(self.checksums, {name: one.digest for name, one in self.blocklists.items()})
+
+
+def _as_planned(assembly: Assembly) -> Measures:
+    """Raises PartitionChanged where an evaluation set or a blocklist is no longer what it was."""
+    plan = assembly.plan
+    measures = Measures.of(plan.recipe, plan.languages)
+    if measures.digest != plan.measures:
+        raise PartitionChanged(
+            "an evaluation set or a blocklist was changed since this release was planned; start a new run"
+        )
+    return measures
 
 
 def _made_by(recipe: ReleaseRecipe, measures: Measures, night: SourcePart) -> str:
@@ -167,7 +178,7 @@ class _Examiner:
             for kind, detail in self._private(own[place], english[place]):
                 yield _finding(number, sample, "privacy", kind, detail, removes=self._actions[kind] == "remove")
             if self._blocklist and (blocked := _first_blocked(self._blocklist, split[place])):
-                yield _finding(number, sample, "blocklist", self._language, blocked[:EXCERPT])
+                yield _finding(number, sample, "blocklist", self._language, excerpt(blocked.split()))
 
     def _private(self, own: list[_Said], english: list[_Said]) -> Iterator[tuple[Secret, str]]:
         if not self._kinds:

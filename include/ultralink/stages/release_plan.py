@@ -20,14 +20,15 @@ from ultralink.pool.row import Kind
 from ultralink.pool.rows import LANGUAGE
 from ultralink.recipe import load_recipe
 from ultralink.release.claims import claim, give_back, owner_of
+from ultralink.release.evaluation import read_items
 from ultralink.release.leftovers import claim_path
 from ultralink.release.manifest import Manifest
 from ultralink.release.plan import Plan, SourcePart
-from ultralink.release.recipe import SUBSETS
+from ultralink.release.recipe import SUBSETS, EvaluationSet
 from ultralink.release.shelf import Shelf
 from ultralink.schemas import SAMPLES
 from ultralink.stages.assembly import Assembly
-from ultralink.stages.partition import Built
+from ultralink.stages.partition import Built, is_date
 from ultralink.stages.release_decontaminate import Measures
 from ultralink.stages.statistics import Statistics, read_statistics, statistics_path
 from ultralink.store import Store
@@ -74,6 +75,7 @@ def plan_release(assembly: Assembly) -> Built:
     missing = _missing(assembly, nights)
     if missing and not assembly.allow_missing:
         raise SubsetMissing(_complaint(assembly, nights, missing))
+    _read_all(assembly.recipe.decontamination.sets)
     plan = _plan(assembly, nights, missing)
     assembly.store.write_text(assembly.plan_path, plan.model_dump_json(indent=1))
     return Built(out, f"Planned {_told(plan)}{_rivals(assembly, plan.version)}")
@@ -94,7 +96,7 @@ def _exists(store: Store, version: str) -> str:
 
 def _nights(assembly: Assembly) -> list[_Night]:
     """In the order that decides which of two equal rows stays. Raises NoPartitions, SchemaMismatch."""
-    there = {language: assembly.store.dates(SAMPLES, language) for language in assembly.languages}
+    there = {language: _dates(assembly.store, language) for language in assembly.languages}
     found = [
         night
         for date in sorted({date for dates in there.values() for date in dates if _is_in_range(assembly, date)})
@@ -109,6 +111,11 @@ def _nights(assembly: Assembly) -> list[_Night]:
             "Change from_date, to_date or languages, or wait for the languages' runs"
         )
     return found
+
+
+def _dates(store: Store, language: str) -> list[str]:
+    """Of all nights with samples; a folder beside them, such as a copy of a night, is none."""
+    return [date for date in store.dates(SAMPLES, language) if is_date(date)]
 
 
 def _is_in_range(assembly: Assembly, date: str) -> bool:
@@ -194,6 +201,13 @@ def _complaint(assembly: Assembly, nights: Iterable[_Night], missing: Mapping[st
 
 def _nights_of(number: int) -> str:
     return "night" if number == 1 else f"{number} nights"
+
+
+def _read_all(sets: Iterable[EvaluationSet]) -> None:
+    """Raises EvaluationSetError and SourceUnreachable now rather than after the rows are measured."""
+    for evaluation in sets:
+        for _ in read_items(evaluation):
+            pass
 
 
 # --- the plan and its version -----------------------------------------------------------------------

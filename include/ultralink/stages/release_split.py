@@ -15,7 +15,15 @@ from ultralink.errors import PartitionChanged, PartMissing
 from ultralink.release.formats import DATASET_INFO, configuration, dataset_info
 from ultralink.release.plan import SourcePart
 from ultralink.release.recipe import Format
-from ultralink.release.splitting import SPLITS, VALIDATION, first_reasons, kept_rows, removals_of_findings, split_of
+from ultralink.release.splitting import (
+    SPLITS,
+    VALIDATION,
+    first_reasons,
+    kept_rows,
+    removals_of_findings,
+    split_of,
+    survivors_named,
+)
 from ultralink.release.writing import RowGroups, Staging
 from ultralink.schemas import (
     EXACT_REMOVED,
@@ -182,7 +190,8 @@ def _score_names(features: pa.Table) -> set[str]:
 
 def _nights(assembly: Assembly) -> Iterator[tuple[SourcePart, pa.Table, pa.Table]]:
     """For each night its FEATURES, and its rows of REMOVED in order, each row number once."""
-    removals = [_table(assembly.part(stage)) for stage in (EXACT_REMOVED, NEAR_REMOVED)]
+    near = _table(assembly.part(NEAR_REMOVED))
+    removals = [survivors_named(_table(assembly.part(EXACT_REMOVED)), near), near]
     unread = sum(map(len, removals))
     for source in assembly.plan.sources:
         features = _features(assembly, source)
