@@ -32,6 +32,7 @@ for _name in (
     "ULTRALINK_DB",
     "ULTRALINK_HOME",
     "ULTRALINK_MODELS",
+    "ULTRALINK_RELEASE",
 ):
     os.environ.pop(_name, None)
 

@@ -57,6 +57,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.HubUnreachable, "Wait until the hub answers again."),
     (errors.WikiRefused, "Read the wiki's answer above; often the contact or a title is wrong."),
     (errors.WikiUnreachable, "Wait until the wiki answers again."),
+    (errors.RowMissing, "Name a row that is there: python -m ultralink nights lists the nights."),
     (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
     (errors.StoreFull, "Free space on the store."),
     (errors.StoreMissing, "Set ULTRALINK_STORE to the store's path or URL."),

@@ -39,7 +39,7 @@ def dags(airflow_db: None) -> None:
             session.add(DagBundleModel(name="dags-folder"))
             session.flush()
         for dag_id in ("ultralink_zh", "ultralink_fr", "ultralink_english_pool", "other"):
-            session.add(DagModel(dag_id=dag_id, bundle_name="dags-folder", fileloc="f", relative_fileloc="f"))
+            session.merge(DagModel(dag_id=dag_id, bundle_name="dags-folder", fileloc="f", relative_fileloc="f"))
         session.flush()
         for dag_id, run_id, key, state, conf in (
             ("ultralink_zh", RUN, YESTERDAY, DagRunState.FAILED, {}),
