@@ -410,6 +410,7 @@ def test_it_counts_what_was_paid_for(tmp_path: Path) -> None:
             "unique": 2,
             "by_step": {"en question.first": 2, "ru question.first": 1},
             "refused": {"model_not_found": 1},
+            "batches": {},
         }
         assert running.stats("stats/reset", "POST")["calls"] == 0
         assert running.stats()["paid"] == 0

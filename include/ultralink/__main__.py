@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
 from collections.abc import Collection, Sequence
 from importlib import import_module
 
-from ultralink.command import run
+from ultralink.command import plain, run
 from ultralink.commands.terminal import ERROR, FINE, Terminal
 from ultralink.release.__main__ import main as release
 
@@ -27,6 +28,9 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         passed_on = _for_releases(given)
         code = _run(given) if passed_on is None else release(passed_on)
@@ -79,7 +83,7 @@ def _run(given: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"{error}", file=sys.stderr)
+        print(plain(str(error)), file=sys.stderr)
         return ERROR
     except Exception:  # 1 means that a problem was found, and none was looked for to the end
         traceback.print_exc()

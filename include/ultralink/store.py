@@ -319,7 +319,7 @@ class Part:
             raise PartMissing(
                 f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
             ) from None
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             if getattr(error, "errno", None) is not None:  # the file system's, and not Arrow's word for broken pages
                 raise
             raise SchemaMismatch(f"{self.path}: is damaged: {error}; delete the part or run with rebuild") from error
@@ -334,7 +334,7 @@ class Part:
     def _open(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.store.fs.open(self.path, "rb"))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise SchemaMismatch(f"{self.path}: not a complete Parquet file: {error}") from error
 
     def _metadata(self, stamp: Stamp) -> dict[str, str]:
@@ -347,7 +347,7 @@ class Part:
 
     def _stamp_of(self, metadata: Mapping[bytes, bytes], rows: int) -> Stamp:
         ours = {key: value for key, value in metadata.items() if key.startswith(b"ultralink.")}
-        found = {key.decode(): value.decode() for key, value in ours.items()}
+        found = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in ours.items()}
         stage, version = found.get("ultralink.stage"), found.get("ultralink.schema_version")
         if (stage, version) != (self.stage.name, str(self.stage.version)):
             raise SchemaMismatch(

@@ -9,10 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseNotifier
+from airflow.sdk._shared.secrets_masker import redact
 
 from ultralink_airflow.failure import remedy_for
 
@@ -46,6 +48,8 @@ class Outbox:
 
     def post(self, alarm: Alarm) -> None:
         """Log the alarm and send it. Returns at once."""
+        # An error may quote a URL or a header; what Airflow hides from logs, no mail or chat may show.
+        alarm = replace(alarm, title=str(redact(alarm.title)), text=str(redact(alarm.text)))
         log.warning("ALARM (%s): %s\n%s", alarm.kind, alarm.title, alarm.text)
         channels = [channel for channel in self._alarms.notifiers if alarm.kind in channel.kinds]
         if not channels:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn
 
 from ultralink.errors import KeyRejected
 from ultralink_airflow.base import PartitionOperator, PartitionT
@@ -34,6 +35,7 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
 
     _loop: asyncio.AbstractEventLoop | None = None
     _work: asyncio.Task[Built] | None = None
+    _news_failed = False
 
     @abstractmethod
     def conn_id(self, partition: PartitionT) -> str:
@@ -60,10 +62,14 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
         except Waiting as waiting:
             self._wait(waiting, self.conn_id(partition), endpoint.limits.batch_poll_s)
 
-    def resume(self, context: Context, event: dict[str, Any] | None = None) -> None:
-        """Go on after a wait. The event is news, not truth: the provider is asked again."""
-        if event is not None and "message" in event:
-            self.log.info("%s", event["message"])
+    def resume(self, context: Context, event: object = None) -> None:
+        """Go on after a wait. The event is news, not truth: the provider is asked again.
+
+        It is a mapping after a batch, a time after a pause.
+        """
+        if isinstance(event, Mapping):
+            self.log.info("%s", event.get("message"))
+            self._news_failed = event.get("status") == "error"
         self.execute(context)
 
     def _wait(self, waiting: Waiting, conn_id: str, poll_s: float) -> NoReturn:
@@ -73,7 +79,8 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
 
         self.log.info("Waiting: %s", waiting)
         trigger: OpenAIBatchTrigger | TimeDeltaTrigger
-        if waiting.batch_id is None:
+        # A trigger that could not ask would end at once again; then the task looks for itself, after a pause.
+        if waiting.batch_id is None or self._news_failed:
             trigger = TimeDeltaTrigger(timedelta(seconds=waiting.pause_s))
         else:
             timeout_s = timedelta(hours=BATCH_HOURS).total_seconds()

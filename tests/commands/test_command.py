@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ultralink.__main__ import COMMANDS, main, parser
-from ultralink.commands import nights
-from ultralink.commands.terminal import ERROR, FINE
+from ultralink.commands import nights, terminal
+from ultralink.commands.terminal import ERROR, FINE, PROBLEM
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -66,6 +67,8 @@ def test_the_page_has_an_example_of_every_command_and_option() -> None:
         ["gc", "--journals", "many"],
         ["plan", "fr", "--math", "-1"],
         ["nights", "--nonsense"],
+        ["show", "fr-math-\udcff"],
+        ["explain", "row", "\udcff"],
     ],
 )
 def test_wrong_use_is_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +90,7 @@ def test_wrong_use_is_explained(arguments: list[str], capsys: pytest.CaptureFixt
         (["show", "fr", "--date", "2026-12-24"], "no samples of 'fr' on 2026-12-24"),
         (["show", "fr", "--number", "100000"], "has no row 100000"),
         (["show", "fr", "--number", "-1"], "rows are counted from 0"),
+        (["show", "fr", "--number", str(2**63)], "no night has so many"),
         (["show", "fr-math-of_nobody"], "has the id 'fr-math-of_nobody'"),
         (["show", "fr-math-[/en]"], "'fr-math-[/en]'"),
         (["explain", "row", "nobody"], "no row of the store has the id 'nobody'"),
@@ -144,6 +148,47 @@ def test_what_nobody_foresaw_is_no_problem_found(
     monkeypatch.setattr(nights, "_show", gone)
     assert main(["nights"]) == ERROR
     assert "Input/output error" in capsys.readouterr().err
+
+
+def test_names_of_files_do_not_steer_the_terminal(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = root / "samples" / "\x1b]0;owned\x07\u202e" / "2026-11-01"
+    hostile.mkdir(parents=True)
+    (hostile / "00000.parquet").write_bytes(b"\x1b[2J")
+    for arguments in (["nights"], ["verify"], ["nights", "\x1b[2J"], ["gc", "--parts", "1"], ["show", "\x1b[2J"]):
+        assert main(arguments) in (FINE, PROBLEM, ERROR)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        assert not set(printed.out + printed.err) & set("\x1b\x07\u202e")
+
+
+def test_a_password_in_the_stores_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    for url in ("nonsense://me:secret@host/store", "http://me:secret@[host/store"):
+        assert main(["nights", "--store", url]) == ERROR
+        printed = capsys.readouterr().err
+        assert "secret" not in printed
+        assert "Traceback" not in printed
+
+
+def test_json_is_json_whatever_it_holds(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_json({"nan": float("nan"), "list": [float("-inf"), 1.5], "name": "\udcff\u202e中"})
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    told = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert told == {"nan": None, "list": [None, 1.5], "name": "\udcff\u202e中"}
+
+
+def test_an_encoding_without_the_letters_is_no_reason_to_fail(root: Path) -> None:
+    for arguments in (["nights"], ["nights", "--json"], ["show", "fr", "--seed", "1"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ultralink", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == FINE, done.stderr
 
 
 def test_releases_have_their_own_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

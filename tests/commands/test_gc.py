@@ -161,6 +161,8 @@ def test_what_a_night_was_made_of_stays_unless_it_is_published_and_sound(
 
     answers = next((root / "journal/fr" / DATES[0]).iterdir())
     os.utime(answers)
+    assert of_french() == []  # a task that asks writes answers long before it writes a part
+    aged(answers.parent, 2)
     assert of_french() == [f"parts of fr {DATES[0]}"]
     os.utime(root / "dialogues/fr" / DATES[0] / "00000.parquet")
     assert of_french() == []
@@ -180,6 +182,26 @@ def test_what_a_night_was_made_of_stays_unless_it_is_published_and_sound(
     samples.write_bytes(content[:-50])
     os.utime(samples, (time.time() - 9 * DAY,) * 2)
     assert of_french() == []
+
+
+def test_what_a_night_needs_that_waits_for_a_batch_stays(root: Path) -> None:
+    """A batch may take a day, and a wave after it another: meanwhile nothing is written."""
+    store, limits = Store.at(str(root)), Limits(parts=1, journals=1)
+    asks = root / "journal/fr" / DATES[0] / "batches/dialogue.generate-0/0000-000-tag.asks"
+    stray = root / "journal/fr/2026-10-10/batches/dialogue.generate-0/0000-000-tag.asks"
+    for path in (asks, stray):
+        path.parent.mkdir(parents=True)
+        path.write_text("[]")
+    aged(root, 10)
+    assert [one.what for one in garbage(store, limits) if " fr " in one.what] == []
+    for path in (asks, stray):
+        path.rename(path.with_suffix(".json"))
+    found = [one.what for one in garbage(store, limits) if " fr " in one.what]
+    assert found == [f"parts of fr {DATES[0]}", f"journal of fr {DATES[0]}", "journal of fr 2026-10-10"]
+
+
+def test_any_number_of_days_is_understood(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "--parts", "999999999999999") == []
 
 
 def test_what_is_written_to_meanwhile_stays(

@@ -80,6 +80,17 @@ def test_figures_that_cannot_be_read_are_a_problem(
     assert f"{path}: cannot be read" in told
 
 
+def test_a_damaged_journal_of_a_night_on_its_way_is_a_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "statistics/fr" / f"{DATES[0]}.json").unlink()
+    for name in ("samples", "rejects", "ledger"):
+        (root / name / "fr" / DATES[0] / "00000.parquet").unlink()
+    (root / "journal/fr" / DATES[0] / "merged~0.zst").write_bytes(b"no zstd")
+    assert main(["nights", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["state"], bool(each["why"])) for each in found] == [("not published", True), ("published", False)]
+    assert "its journal cannot be read" in found[0]["why"]
+
+
 def test_a_store_without_a_night_lists_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no nights, no samples" in printed(capsys, "--store", str(tmp_path), "nights")
 

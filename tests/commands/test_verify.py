@@ -15,9 +15,10 @@ from tests.release.shelves import release
 from tests.stages.nights import DATES, writes_nothing
 
 from ultralink.__main__ import main
+from ultralink.commands import verify
 from ultralink.commands.traces import stages_of
 from ultralink.schemas import DIALOGUES, SAMPLES, Stage
-from ultralink.store import Store
+from ultralink.store import Part, Stamp, Store
 
 DAY = 24 * 3600
 Problems = list[dict[str, str]]
@@ -159,6 +160,58 @@ def test_orphans_are_found_when_nobody_works_on_them(root: Path, capsys: pytest.
     found = problems(capsys)
     assert {problem["what"] for problem in found} == {"orphan"}
     assert {problem["where"] for problem in found} == {f"fr {DATES[0]}", str(aside), str(stray.parent)}
+
+
+def test_a_night_that_waits_for_a_batch_is_no_orphan(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ("samples", "rejects", "ledger"):
+        part(root, stage).unlink()
+    (root / "statistics/fr" / f"{DATES[0]}.json").unlink()
+    asks = root / "journal/fr" / DATES[0] / "batches/dialogue.generate-0/0000-000-tag.asks"
+    asks.parent.mkdir(parents=True)
+    asks.write_text("[]")
+    for path in (path for path in root.rglob("*") if "fr" in path.parts and path.is_file()):
+        age(path, 3)
+    assert problems(capsys, "fr") == []
+    asks.unlink()
+    assert [problem["what"] for problem in problems(capsys, "fr")] == ["orphan"]
+
+
+def test_a_night_that_is_being_published_is_no_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its statistics are there before its parts are."""
+    figures = root / "statistics/fr" / f"{DATES[0]}.json"
+    figures.write_text(figures.read_text().replace('"calls": ', '"calls": 9'))
+    aside = part(root, "samples").with_name(".00000.parquet.0123.tmp")
+    aside.write_text("half")
+    assert problems(capsys, "fr") == []
+    age(aside, 2)  # of an attempt that is dead
+    assert [problem["what"] for problem in problems(capsys, "fr")] == ["statistics"]
+    os.utime(aside)
+    part(root, "samples").unlink()
+    assert problems(capsys, "fr") == []
+
+
+def test_parts_that_are_made_anew_or_go_meanwhile_are_no_damage(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = verify.content_is
+    store = Store.at(str(root))
+
+    def slowly(one: Part, stamp: Stamp) -> bool:
+        if one.path == str(part(root, "dialogues")) and stamp.fingerprint != "anew":
+            rows = list(one.rows())
+            one.write(rows[:1], "anew")
+            part(root, "passages", 1).unlink(missing_ok=True)
+        return known(one, stamp)
+
+    monkeypatch.setattr(verify, "content_is", slowly)
+    assert problems(capsys, "fr") == []
+    anew = store.part(DIALOGUES, "fr", DATES[0]).stamp()
+    assert anew is not None
+    assert anew.fingerprint == "anew"
+
+    monkeypatch.setattr(Part, "stamp", lambda one: anew)  # was there when it was looked for, and is gone
+    check = verify.Verification(store)
+    assert list(check._part(Part(store, DIALOGUES, f"{root}/dialogues/fr/{DATES[0]}/00099.parquet"))) == []
 
 
 def test_a_damaged_journal_is_found(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

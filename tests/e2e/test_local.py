@@ -80,8 +80,8 @@ def test_the_demo_shows_a_night_and_stops_what_it_started(home: Path) -> None:
     loaded = load_dataset(folder, "ru_chat_specific", cache_dir=str(home / "datasets"))
     rows = sum(len(split) for split in loaded.values())
     assert rows == len(pd.read_parquet(f"{folder}/data/ru_chat_specific")) > 0
-    counted = duckdb.read_parquet(f"{folder}/data/ru_chat_specific/*.parquet").count("*").fetchone()
-    assert counted == (rows,)
+    counted = duckdb.read_parquet(f"{folder}/data/ru_chat_specific/*.parquet").count("*").fetchall()
+    assert counted == [(rows,)]
     assert running(home) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.insight.night_rows import DATES, article, dialogue, messages, publish, reject, translation
 
 from ultralink.dataset import Reject, Sample
-from ultralink.errors import PartMissing, RowMissing
+from ultralink.errors import PartMissing, RowMissing, SchemaMismatch
 from ultralink.insight.browse import Bounds, Place, Query, RowKind, choices, nights, page, read_row
 from ultralink.schemas import SAMPLES
 from ultralink.stages.statistics import Statistics, Subset, statistics_path
@@ -298,6 +299,52 @@ def test_a_damaged_night_is_left_out_and_named(tmp_path: Path) -> None:
     assert len(found.unreadable) == 2
     assert DATES[2] in found.unreadable[0]
     assert DATES[1] in found.unreadable[1]
+
+
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, bytes]:
+    """A night of nine rows, and its file."""
+    store = publish(tmp_path_factory.mktemp("nine"), DATES[0], [dialogue(number) for number in range(9)])
+    return store, Path(store.part(SAMPLES, "fr", DATES[0]).path).read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(draw=st.randoms(use_true_random=False))
+def test_any_flipped_bytes_are_told_as_damage(nine: tuple[Store, bytes], draw: random.Random) -> None:
+    """Of pages, not of the footer: Arrow ends the process at some of those."""
+    store, sound = nine
+    content, pages = bytearray(sound), len(sound) - 8 - int.from_bytes(sound[-8:-4], "little")
+    for _ in range(draw.choice((1, 3, 30))):
+        content[draw.randrange(pages)] ^= draw.randrange(1, 256)
+    read_all(store, bytes(content))
+
+
+def test_a_footer_that_is_no_text_is_told_as_damage(nine: tuple[Store, bytes]) -> None:
+    store, sound = nine
+    for name in (b"page_id", b"ultralink.stage"):
+        broken = sound.replace(name, b"\xff" + name[1:])
+        assert broken != sound
+        read_all(store, broken)
+
+
+def read_all(store: Store, content: bytes) -> None:
+    """Everything that is read of a night, of which the file holds ``content``."""
+    Path(store.part(SAMPLES, "fr", DATES[0]).path).write_bytes(content)
+    page(store, FRENCH)
+    page(store, Query(language="fr", text="canal", subset="chat_specific"))
+    choices(store, "fr", RowKind.SAMPLES)
+    for number in (0, 8):
+        with suppress(SchemaMismatch, RowMissing):
+            read_row(store, "fr", RowKind.SAMPLES, Place(DATES[0], number))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"", b"null"])
+def test_damaged_statistics_leave_the_rows_to_be_seen(tmp_path: Path, content: bytes) -> None:
+    store = publish(tmp_path, DATES[0], [dialogue(1)])
+    figures = Path(statistics_path(store, "fr", DATES[0]))
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    figures.write_bytes(content)
+    assert choices(store, "fr", RowKind.SAMPLES).dates == (DATES[0],)
 
 
 def test_a_store_that_does_not_answer_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

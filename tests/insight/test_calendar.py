@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -103,6 +104,26 @@ def test_damaged_statistics_harm_no_other_night(store: Store) -> None:
     cells = calendar(nights, ["fr"], DATES, Metric.SAMPLES)["fr"]
     assert [cell.damaged for cell in cells] == [False, True, False]
     assert cells[0].value == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cost_usd": float("nan")},
+        {"cost_usd": float("inf")},
+        {"calls": -1},
+        {"articles": 10**400},
+        {"subsets": {"math": {"samples": 10**400}}},
+        {"date": "<script>"},
+        {"language": "../zh"},
+    ],
+)
+def test_figures_that_no_night_has_are_damage(store: Store, changes: dict[str, object]) -> None:
+    figures = {**night("fr", "2026-11-02", math=1).model_dump(), **changes}
+    store.write_text(store.folder("statistics", "fr", "2026-11-02.json"), json.dumps(figures))
+    nights = published(store)
+    assert nights["fr"]["2026-11-02"] is None
+    assert calendar(nights, ["fr"], DATES, Metric.COST)["fr"][1].damaged
 
 
 def test_an_empty_store_has_no_night(store: Store) -> None:

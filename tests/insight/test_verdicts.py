@@ -129,6 +129,7 @@ def test_a_file_that_is_no_verdict_is_left_out_and_logged(store: Store, caplog: 
     book = VerdictBook(store)
     book.put(verdict(store))
     store.write_text(store.folder("verdicts", "fr", DATES[0], "0.json"), '{"thumb": "sideways"}')
+    Path(store.folder("verdicts", "fr", DATES[0], "1.json")).write_bytes(b"\xff\xfe{")
     assert len(list(book.all("fr"))) == 1
     assert "is not a verdict" in caplog.text
     assert "sideways" not in caplog.text

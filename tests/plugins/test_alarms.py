@@ -170,6 +170,21 @@ def test_shards_that_fail_together_send_one_mail_that_says_what_to_do(mails: Fak
     assert "killed" in str(second["Subject"])
 
 
+def test_no_alarm_shows_what_airflow_hides_from_its_logs(
+    mails: FakeMailServer, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow.sdk.log import mask_secret
+
+    from ultralink_airflow.alarms import FailureAlarm
+
+    mask_secret("sesame-open-4711")
+    error = ConnectionError("cannot reach https://me:sesame-open-4711@example.org")
+    FailureAlarm(alarms())({**context(), "exception": error})
+    (mail,) = mails.mails
+    assert "https://me:***@example.org" in words_of(mail)
+    assert "sesame" not in words_of(mail) + caplog.text
+
+
 def test_the_budget_is_told_per_task_and_level(mails: FakeMailServer, store: Store) -> None:
     from ultralink_airflow.watching import watching
 

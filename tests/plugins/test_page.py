@@ -94,6 +94,10 @@ ROUTES = [
     "/dags/ultralink_zh",
     f"/runs/ultralink_zh/{RUN}",
     f"/runs/ultralink_zh/{RUN}/tasks/dialogue.generate",
+    "/browse?language=zh",
+    "/browse/step?language=zh&page=2026-11-01.0",
+    "/rows/zh/2026-11-01/samples/0",
+    "/verdicts.jsonl?language=zh",
     "/static/page.css",
     "/no/such/page",
     "/docs",
@@ -142,7 +146,15 @@ def test_a_language_that_may_not_be_read_leaves_no_trace(login: Login, store: St
     assert "中文" in page
     for word in ("Français", "ultralink_fr", "7,777", "7777", "English pool"):
         assert word not in page
-    for route in ("/?language=fr", "/dags/ultralink_fr", "/runs/ultralink_fr/running"):
+    for route in (
+        "/?language=fr",
+        "/dags/ultralink_fr",
+        "/runs/ultralink_fr/running",
+        "/browse?language=fr",
+        "/browse/step?language=fr&page=2026-11-01.0",
+        "/rows/fr/2026-11-01/samples/0",
+        "/verdicts.jsonl?language=fr",
+    ):
         answer = zoe.get(f"/ultralink{route}")
         assert answer.status_code == 404
         assert "Français" not in answer.text
@@ -174,6 +186,7 @@ def test_the_overview_shows_figures_states_and_spend(admin: TestClient, store: S
         "/dags/ultralink_english_pool",
         "/dags/..%2f..%2fetc",
         "/runs/ultralink_zh/unknown",
+        "/runs/ultralink_zh/%00",
         "/runs/ultralink_zh/..%2F..%2Fetc%2Fpasswd",
         "/runs/ultralink_xx/unknown",
         f"/runs/ultralink_zh/{RUN}/tasks/no.such",
@@ -225,11 +238,61 @@ def test_a_store_that_breaks_in_the_middle_gives_the_same_page(
     assert "the disk has gone" in answer.text
 
 
+def test_a_remote_store_that_does_not_answer_gives_the_same_page(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    from ultralink_airflow.page import shelf
+
+    admin = login("admin", "admin")
+    monkeypatch.setattr(shelf, "open_store", lambda: Store.at("memory://away"))
+    assert admin.get("/ultralink/").status_code == 200  # nothing was ever written
+
+    def broken(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(MemoryFileSystem, "info", broken)
+    answer = admin.get("/ultralink/")
+    assert answer.status_code == 503
+    assert "no route to host" in answer.text
+
+
 def test_the_name_of_a_connection_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     from ultralink_airflow.page.shelf import place
 
     monkeypatch.setenv("ULTRALINK_STORE", "s3://key:secret@bucket/ultralink")
     assert place() == "s3://bucket/ultralink"
+
+
+def test_what_a_store_says_hides_its_connection_too(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow names the connection that it does not know, and here that is a key and its secret."""
+    monkeypatch.setenv("ULTRALINK_STORE", "file://key:secret@localhost/ultralink")
+    answer = login("admin", "admin").get("/ultralink/")
+    assert answer.status_code == 503
+    assert "secret" not in answer.text
+
+
+def test_what_nobody_foresaw_has_its_headers_and_page_too(
+    admin: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultralink_airflow.page import overview
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
+    monkeypatch.setattr(overview, "published", broken)
+    answer = admin.get("/ultralink/")
+    assert answer.status_code == 500
+    assert "Something broke" in answer.text
+    assert "secret" not in answer.text
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "no-store" in answer.headers["cache-control"]
+
+
+def test_damaged_statistics_leave_the_run_to_be_seen(admin: TestClient, store: Store) -> None:
+    store.write_text(store.folder("statistics", "zh", f"{YESTERDAY}.json"), "{")
+    answer = admin.get(f"/ultralink/runs/ultralink_zh/{RUN}")
+    assert answer.status_code == 200
+    assert "not published yet" in answer.text
 
 
 def test_hostile_text_in_the_figures_is_escaped(admin: TestClient, store: Store) -> None:
@@ -266,6 +329,8 @@ def test_pages_have_no_inline_script_or_style_and_no_other_host(admin: TestClien
         ({"origin": "http://here"}, True),
         ({"origin": "http://evil"}, False),
         ({"origin": "null"}, False),
+        ({"origin": "http://["}, False),
+        ({"origin": "http://here.evil"}, False),
         ({}, False),
     ],
 )

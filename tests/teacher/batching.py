@@ -76,10 +76,16 @@ class Provider:
 
 @asynccontextmanager
 async def provider(script: Script = echo, **faults: Any) -> AsyncIterator[Provider]:
-    """Serve on a free port."""
+    """Serve batches and live calls on a free port."""
     served = Provider(script, BatchFaults(**faults))
     app = web.Application(client_max_size=64 * 2**20)
     app.add_routes(served.batches.routes())
+
+    async def chat(request: web.Request) -> web.Response:
+        status, answered = await served._answer(await request.read())
+        return web.json_response(answered, status=status)
+
+    app.router.add_post("/v1/chat/completions", chat)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.teacher.batching import (
     Answer,
     Killed,
+    Provider,
     Verdict,
     attempt,
     batch_desk,
@@ -40,14 +42,14 @@ from ultralink.errors import (
     TeacherUnavailable,
 )
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.batch.client import BatchClient
+from ultralink.teacher.batch.client import Batch, BatchClient
 from ultralink.teacher.batch.tickets import Stage
 from ultralink.teacher.budget import Budget
 from ultralink.teacher.desk import rehearsal
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.live import Origin
-from ultralink.teacher.program import run_rows
+from ultralink.teacher.program import HOPELESS, run_rows
 from ultralink.teacher.request import Form, Sampling
 from ultralink.teacher.waiting import Unanswered, Waiting
 
@@ -501,6 +503,21 @@ def test_lines_that_fail_for_the_moment_are_sent_again_a_few_times(tmp_path: Pat
     asyncio.run(check())
 
 
+def test_a_line_that_never_brings_an_answer_costs_its_row_and_not_the_task(tmp_path: Path) -> None:
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        return (200, {"choices": []}) if said == "b" else echo(said, body)
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(script) as served:
+            assert results(await to_the_end(one, served.url, ["a"], once)) == ["re: a"]
+            (outcome,) = await to_the_end(one, served.url, ["b"], once)  # three waves of nothing else
+            assert isinstance(outcome.error, TeacherUnavailable)
+            assert "list index" in str(outcome.error)
+
+    asyncio.run(check())
+
+
 def test_an_unknown_model_ends_the_task(tmp_path: Path) -> None:
     def script(said: str, body: dict[str, Any]) -> Answer:
         return refused("The model `x` does not exist", status=404, code="model_not_found")
@@ -553,6 +570,211 @@ def test_a_batch_that_the_provider_does_not_know_is_not_sent_again_by_itself(tmp
                 with pytest.raises(BatchUnsupported, match=f"{ticket.name}.json"):
                     await attempt(one, served.url, ROWS)
             assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+# --- what is rare ------------------------------------------------------------------------------------
+
+
+async def ended(served: Provider) -> None:
+    """Let all batches come to their end."""
+    await asyncio.gather(*(batch.work for batch in served.batches._batches.values() if batch.work))
+
+
+def test_results_whose_file_is_not_there_yet_are_waited_for(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            await ended(served)
+            (batch,) = served.batches._batches.values()
+            file_id = batch.files.pop("output_file_id")
+            with pytest.raises(Waiting, match="incomplete"):
+                await attempt(one, served.url, ROWS, once)
+            batch.files["output_file_id"] = file_id
+            assert results(await attempt(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_results_whose_file_is_gone_are_asked_for_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            await ended(served)
+            (batch,) = served.batches._batches.values()
+            del served.batches._files[batch.files["output_file_id"]]
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+        assert [ticket.looks for ticket in tickets(one)] == [3, 0]
+
+    asyncio.run(check())
+
+
+def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            (batch,) = served.batches._batches.values()
+            batch.status = "paused"
+            with pytest.raises(Waiting, match="paused") as caught:
+                await attempt(one, served.url, ROWS)
+            assert caught.value.batch_id is None  # the trigger would come back at once
+            assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+def test_what_was_answered_elsewhere_meanwhile_still_costs(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            await attempt(replace(one, mode="live", task="shard-1", writer="b"), served.url, ROWS, once)
+            await to_the_end(one, served.url, ROWS, once)
+            table = ledger(journal(one), CARDS).to_pylist()
+            assert sum(row["paid"] for row in table) == sum(served.paid.values()) == 2 * len(ROWS)
+
+    asyncio.run(check())
+
+
+def test_a_task_that_turns_live_waits_for_what_it_has_sent(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=0.3) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            live = replace(one, mode="live")
+            with pytest.raises(Waiting, match="under way"):
+                await attempt(live, served.url, ROWS)
+            await ended(served)
+            assert results(await attempt(live, served.url, ROWS)) == expected(ROWS)
+            assert results(await attempt(one, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+def test_a_batch_that_was_cancelled_for_live_mode_is_no_error_there_nor_later(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            (batch,) = served.batches._batches.values()
+            batch.end("cancelled")
+            assert results(await attempt(replace(one, mode="live"), served.url, ROWS)) == expected(ROWS)
+            assert results(await attempt(one, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_an_attempt_that_was_overtaken_while_it_uploads_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            real = BatchClient.upload
+
+            async def overtaken(self: BatchClient, path: Path, name: str) -> str:
+                monkeypatch.setattr(BatchClient, "upload", real)
+                with pytest.raises(Waiting, match="under way"):
+                    await attempt(replace(one, writer="b"), served.url, ROWS, once)
+                return await real(self, path, name)
+
+            monkeypatch.setattr(BatchClient, "upload", overtaken)
+            with pytest.raises(Waiting, match="taken over"):
+                await attempt(one, served.url, ROWS, once)
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+            assert len(tickets(one)) == 1
+
+    asyncio.run(check())
+
+
+def test_an_attempt_that_was_overtaken_before_it_sends_sends_nothing(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+
+            async def slowly(row: str, ask: Ask) -> str:
+                if row == "c":
+                    with pytest.raises(Waiting, match="under way"):
+                        await attempt(replace(one, writer="b"), served.url, ROWS, once)
+                return await once(row, ask)
+
+            with pytest.raises(Waiting, match="taken over"):
+                await attempt(one, served.url, ROWS, slowly)
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_two_attempts_that_take_in_the_same_results_at_once_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            await ended(served)
+            real = BatchClient.look
+
+            async def overtaken(self: BatchClient, batch_id: str) -> Batch:
+                monkeypatch.setattr(BatchClient, "look", real)
+                found = await real(self, batch_id)
+                await attempt(replace(one, writer="b"), served.url, ROWS, once)
+                return found
+
+            monkeypatch.setattr(BatchClient, "look", overtaken)
+            with pytest.raises(Waiting, match="taken over"):
+                await attempt(one, served.url, ROWS, once)
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+            (ticket,) = tickets(one)
+            assert (ticket.looks, ticket.answered) == (0, len(ROWS))
+        assert len(journal(one)) == len(ROWS)
+
+    asyncio.run(check())
+
+
+def test_refused_rows_between_rows_that_wait_are_not_all_there_is(tmp_path: Path) -> None:
+    rows = [f"{'bad' if number % 2 else 'good'} {number}" for number in range(2 * HOPELESS + 10)]
+
+    def script(said: str, body: dict[str, Any]) -> Answer:
+        return refused("that is not allowed") if said.startswith("bad") else echo(said, body)
+
+    async def check() -> None:
+        async with provider(script) as served:
+            outcomes = await to_the_end(batch_desk(tmp_path), served.url, rows)
+            assert results(outcomes)[::2] == expected(rows[::2])
+            assert {type(outcome.error) for outcome in outcomes[1::2]} == {RequestRefused}
+
+    asyncio.run(check())
+
+
+def test_an_answer_that_is_no_json_is_told_as_such(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with provider() as served:
+            one = batch_desk(tmp_path)
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            (batch,) = served.batches._batches.values()
+            batch.times["created_at"] = "soon"  # type: ignore[assignment]
+            with pytest.raises(TeacherUnavailable, match="unreadable answer"):
+                await attempt(one, served.url, ROWS)
 
     asyncio.run(check())
 

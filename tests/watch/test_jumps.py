@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ultralink.recipe import Jump
-from ultralink.stages.statistics import Statistics, Subset, statistics_path
+from ultralink.stages.statistics import Statistics, Subset, sound_statistics, statistics_path
 from ultralink.store import Store
 from ultralink.watch.jumps import jumps, nights_before
 
@@ -95,8 +95,15 @@ def test_any_history_can_be_compared(history: list[tuple[int, int, float | None]
             assert jump.now > jump.usual
 
 
-def test_the_nights_before_are_the_last_ones_before_this_date(tmp_path: Path) -> None:
+def test_the_nights_before_are_the_last_ones_before_this_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.at(str(tmp_path))
+    read: list[str] = []
+
+    def counted(store: Store, language: str, date: str) -> Statistics | None:
+        read.append(date)
+        return sound_statistics(store, language, date)
+
+    monkeypatch.setattr("ultralink.watch.jumps.sound_statistics", counted)
     assert nights_before(store, "fr", "2026-11-10", 3) == []
     for day in range(1, 13):
         made = night(date=f"2026-11-{day:02}")
@@ -106,3 +113,4 @@ def test_the_nights_before_are_the_last_ones_before_this_date(tmp_path: Path) ->
         "2026-11-08",
         "2026-11-07",
     ]
+    assert read == ["2026-11-09", "2026-11-08", "2026-11-07"]  # of years of nights, no more than that

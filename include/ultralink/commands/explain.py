@@ -8,7 +8,16 @@ from pydantic import JsonValue
 
 from ultralink.commands.reasons import PartReason, part_reasons
 from ultralink.commands.row_story import Story, story
-from ultralink.commands.terminal import FINE, Terminal, chosen_languages, existing_store, print_json, safe, store_url
+from ultralink.commands.terminal import (
+    FINE,
+    Terminal,
+    chosen_languages,
+    existing_store,
+    print_json,
+    safe,
+    store_url,
+    words,
+)
 from ultralink.commands.traces import POOL_NAME, languages, stages_of
 from ultralink.errors import PartMissing, RecipeError
 from ultralink.release.shelf import LATEST
@@ -19,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     what = parser.add_subparsers(required=True, metavar="WHAT")
     row = what.add_parser("row", help="what became of a row, up to the release", description="What became of a row.")
-    row.add_argument("id", help="of a sample, a reject, an article or an English row")
+    row.add_argument("id", type=words, help="of a sample, a reject, an article or an English row")
     row.add_argument("--release", default=LATEST, metavar="VERSION", help="default: the newest")
     row.set_defaults(explain=_row)
     part = what.add_parser(

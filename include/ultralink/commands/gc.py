@@ -18,6 +18,8 @@ from ultralink.commands.traces import (
     State,
     Trace,
     files,
+    has_open_batch,
+    is_at_work,
     languages,
     stages_of,
     traces,
@@ -76,7 +78,7 @@ def _days(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1 day: what is younger may be in use")
-    return number
+    return min(number, 100 * 365)  # before that there is no date to compare with
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _of_nights(store: Store, limits: Limits, now: datetime) -> Iterator[Leftover
         return
     for language in languages(store):
         for trace in traces(store, language):
-            if trace.state is State.PUBLISHED and _is_sound(store, trace):
+            if trace.state is State.PUBLISHED and not is_at_work(store, trace, now - A_DAY) and _is_sound(store, trace):
                 if limits.parts is not None:
                     yield from _old(_parts(store, trace), trace, now - timedelta(days=limits.parts))
                 if limits.journals is not None:
@@ -170,6 +172,8 @@ def _stray_journals(store: Store, limits: Limits, now: datetime) -> Iterator[Lef
         for path in store.folders("journal", name):
             date = PurePosixPath(path).name
             found = [] if date in known else files(store, "journal", name, date)
+            if has_open_batch(found):
+                continue
             leftover = _leftover(f"journal of {name} {date}", "PAID ANSWERS of a night without parts", (path,), found)
             if leftover is not None and leftover.written < now - timedelta(days=limits.journals):
                 yield leftover

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+import zstandard
 from pydantic import JsonValue
 from rich.table import Table
 
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Print all nights; PROBLEM where one is damaged."""
+    """Print all nights; PROBLEM where one, or its journal, is damaged."""
     store = existing_store(store_url(options.store))
     chosen = chosen_languages(options.language, languages(store))
     lines = [_line(store, trace) for trace in all_traces(store, chosen)]
@@ -72,21 +73,25 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         print_json([line.for_scripts() for line in lines])
     else:
         _show(lines, store, terminal)
-    return PROBLEM if any(line.state is State.DAMAGED for line in lines) else FINE
+    return PROBLEM if any(line.why for line in lines) else FINE
 
 
 def _line(store: Store, trace: Trace) -> Line:
     parts = {name: len(made) for name, made in trace.parts.items()}
     state, told = trace.state, trace.statistics
+    why = trace.why if state is State.DAMAGED else ""
     if told is None:
-        calls, cost = _so_far(store, trace)
-        why = trace.why if state is State.DAMAGED else ""
+        try:
+            calls, cost = _so_far(store, trace)
+        except (OSError, ValueError, zstandard.ZstdError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            calls, cost, why = 0, None, why or f"its journal cannot be read: {str(error)[:200]}"
         return Line(trace.language, trace.date, state, None, None, calls, cost, parts, why)
     if isinstance(told, PoolStatistics):
         samples, rejects = sum(told.rows.values()), sum(told.rejects.values())
     else:
         samples, rejects = told.samples, told.rejects
-    why = trace.why if state is State.DAMAGED else ""
     return Line(trace.language, trace.date, state, samples, rejects, told.calls, told.cost_usd, parts, why)
 
 

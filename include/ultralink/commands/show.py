@@ -19,6 +19,7 @@ from ultralink.commands.terminal import (
     print_json,
     progress,
     store_url,
+    words,
 )
 from ultralink.commands.traces import POOL_NAME, languages
 from ultralink.dataset import Reject, Sample
@@ -32,7 +33,7 @@ _ID = re.compile(rf"(?P<language>[a-z]{{2,3}}(?:-[a-z0-9]+)*?)-(?P<subset>articl
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
-    parser.add_argument("what", help="id of a sample or reject, or a language")
+    parser.add_argument("what", type=words, help="id of a sample or reject, or a language")
     parser.add_argument("--date", help="partition date of the night; default: any, the newest first")
     parser.add_argument("--number", type=int, help="row of that night's part, from 0; default: one is drawn")
     parser.add_argument("--seed", type=int, help="the same seed draws the same row")
@@ -68,8 +69,8 @@ def _asked_for(store: Store, options: argparse.Namespace) -> Sample | Reject:
         raise RowMissing(f"no {kind} of {language!r}{_on(options)}")
     if options.number is None:
         return _drawn(store, language, kind, dates, options)
-    if options.number < 0:
-        raise RowMissing(f"--number {options.number}: rows are counted from 0")
+    if not 0 <= options.number < 10**9:
+        raise RowMissing(f"--number {options.number}: rows are counted from 0, and no night has so many")
     return read_row(store, language, kind, Place(dates[0], options.number))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 import sys
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -13,13 +13,12 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.markup import escape
 
+from ultralink.command import plain
 from ultralink.errors import PartMissing, StoreMissing
 from ultralink.release.__main__ import DEFAULT_STORE
 from ultralink.store import Store
 
 FINE, PROBLEM, ERROR = 0, 1, 2  # exit codes
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Terminal(Console):
@@ -35,17 +34,37 @@ class Terminal(Console):
 
 def safe(text: str) -> str:
     """``text`` for a line or a cell: without control characters and without meaning as markup."""
-    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+    return escape(plain(text))
 
 
 def progress(text: str) -> None:
     """Say on stderr what is being done."""
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: JsonValue) -> None:
-    """Print for a script, on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print for a script, on stdout. What JSON has no number for (a score that is NaN) is null."""
+    finite = _finite(value)
+    text = json.dumps(finite, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # another encoding, or a name of a file that is no text
+        text = json.dumps(finite, indent=1, allow_nan=False)
+    print(text)
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def words(given: str) -> str:
+    """An argument that is text, and not bytes that are none. Raises ValueError."""
+    given.encode()
+    return given
 
 
 def store_url(given: str | None) -> str:
@@ -55,17 +74,18 @@ def store_url(given: str | None) -> str:
 
 def open_store(url: str) -> Store:
     """The store at ``url``. Raises StoreMissing."""
-    parts = urlsplit(url)
-    if parts.scheme in ("s3", "gs", "gcs") and "@" in parts.netloc:
-        plain = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        raise StoreMissing(
-            f"{plain}: the store is named with an Airflow connection, which only Airflow knows. "
-            "Name it without, and give the credentials by the environment"
-        )
     try:
+        parts = urlsplit(url)
+        connection, _, host = parts.netloc.rpartition("@")
+        if parts.scheme in ("s3", "gs", "gcs") and connection:
+            raise StoreMissing(
+                f"{parts.scheme}://{host}{parts.path}: the store is named with an Airflow connection, which only "
+                "Airflow knows. Name it without, and give the credentials by the environment"
+            )
         return Store.at(url)
     except (ValueError, ImportError) as error:
-        raise StoreMissing(f"{url}: {error}") from None
+        known = url.rpartition("@")[2]  # what stands before may be a password
+        raise StoreMissing(f"{known}: {str(error).replace(url, known)}") from None
 
 
 def existing_store(url: str) -> Store:

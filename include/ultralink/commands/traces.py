@@ -156,6 +156,32 @@ class Trace:
         return f"it has statistics, but no part of {', '.join(lacking)}; clear its publish task"
 
 
+def is_at_work(store: Store, trace: Trace, since: datetime) -> bool:
+    """Whether a run is at work on the night, as far as the store tells.
+
+    A task that asks writes to the journal long before it writes a part, and one that waits for a batch writes nothing
+    for a day and longer.
+    """
+    journal = files(store, "journal", trace.language, trace.date)
+    return has_open_batch(journal) or any(file.written >= since for file in journal)
+
+
+def is_being_published(store: Store, trace: Trace, since: datetime) -> bool:
+    """Whether the last of its parts is being written. Its statistics are written before it appears.
+
+    Object storage shows no file in the making: there the moment between the two cannot be told from a dead attempt.
+    """
+    last = trace.last_stages[-1]
+    found = files(store, last.name, stages_of(trace.language)[1], trace.date)
+    there = min((file.written for file in found if not file.name.startswith(".")), default=since)
+    return any(file.name.endswith(".tmp") and file.written >= max(since, there) for file in found)
+
+
+def has_open_batch(journal: Iterable[File]) -> bool:
+    """Whether a batch is on its way: its asks are kept until its answers are in the journal."""
+    return any(file.name.endswith(".asks") and "/batches/" in file.path for file in journal)
+
+
 def languages(store: Store) -> list[str]:
     """What the store has anything of, sorted; the pool comes last."""
     found = {

@@ -27,8 +27,19 @@ from ultralink.commands.terminal import (
     progress,
     store_url,
 )
-from ultralink.commands.traces import File, State, Trace, files, languages, stages_of, traces
-from ultralink.errors import ReleaseMissing, SchemaMismatch, UltraLinkError
+from ultralink.commands.traces import (
+    File,
+    State,
+    Trace,
+    files,
+    has_open_batch,
+    is_at_work,
+    is_being_published,
+    languages,
+    stages_of,
+    traces,
+)
+from ultralink.errors import PartMissing, ReleaseMissing, SchemaMismatch, UltraLinkError
 from ultralink.release.shelf import Shelf
 from ultralink.schemas import ARTICLES, LEDGER, PASSAGES, POOL, POOL_LEDGER, POOL_REJECTS, REJECTS, SAMPLES
 from ultralink.stages.edition import SHARD_OF, PoolStatistics
@@ -115,15 +126,19 @@ class Verification:
         self.parts += 1
         try:
             stamp = part.stamp()
-            if stamp is None:  # gone since it was listed
-                return
-            self.rows += stamp.rows
             with part.reading() as file:
                 if not file.schema_arrow.equals(part.stage.schema):
                     yield Problem(What.SCHEMA, part.path, f"its columns are not those of {part.stage.name!r}")
                     return
-            if not self._is_quick and not content_is(part, stamp):
-                yield Problem(What.DAMAGE, part.path, "its rows are not those that were written: the digest differs")
+            while stamp and not self._is_quick and not content_is(part, stamp):
+                if stamp == (again := part.stamp()):
+                    why = "its rows are not those that were written: the digest differs"
+                    yield Problem(What.DAMAGE, part.path, why)
+                    break
+                stamp = again  # a run has made it anew meanwhile
+            self.rows += stamp.rows if stamp else 0
+        except PartMissing:  # gone since it was listed
+            return
         except SchemaMismatch as error:
             is_parquet = "not a complete Parquet" not in str(error)
             yield Problem(What.SCHEMA if is_parquet else What.DAMAGE, part.path, _without(part.path, error))
@@ -135,10 +150,23 @@ class Verification:
     # --- nights -----------------------------------------------------------------------------------
 
     def _night(self, trace: Trace) -> Iterator[Problem]:
+        """What is wrong with a night, and stays so: a run may publish it at this moment."""
+        found = list(self._found(trace))
+        while found and not is_being_published(self._store, trace, self._before):
+            again = next((one for one in traces(self._store, trace.language) if one.date == trace.date), trace)
+            if again == trace:
+                yield from found
+                return
+            trace = again
+            found = list(self._found(trace))
+
+    def _found(self, trace: Trace) -> Iterator[Problem]:
         where = f"{trace.language} {trace.date}"
         if trace.state is State.DAMAGED:
             yield Problem(What.STATISTICS, where, trace.why)
-        elif trace.state is State.UNFINISHED and trace.written < self._before:
+        elif trace.state is State.UNFINISHED:
+            if trace.written >= self._before or is_at_work(self._store, trace, self._before):
+                return
             made = ", ".join(trace.parts)
             why = f"parts of a night that was never published, the last of {trace.written:%Y-%m-%d %H:%M}: {made}"
             yield Problem(What.ORPHAN, where, why)
@@ -146,7 +174,7 @@ class Verification:
             try:
                 for why in disagreements(self._store, trace):
                     yield Problem(What.STATISTICS, where, why)
-            except (SchemaMismatch, pa.ArrowException, OSError) as error:
+            except (SchemaMismatch, PartMissing, pa.ArrowException, OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 yield Problem(What.STATISTICS, where, f"cannot be compared: {str(error)[:200]}")
@@ -173,7 +201,8 @@ class Verification:
             known = {trace.date for trace in traces(self._store, name)}
             for journal in self._store.folders("journal", name):
                 date = PurePosixPath(journal).name
-                young = any(file.written >= self._before for file in files(self._store, "journal", name, date))
+                answers = files(self._store, "journal", name, date)
+                young = has_open_batch(answers) or any(file.written >= self._before for file in answers)
                 if date not in known and not young:
                     yield Problem(What.ORPHAN, journal, "paid answers of a night that has no part")
 

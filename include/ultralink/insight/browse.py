@@ -20,7 +20,7 @@ from ultralink.dataset import Reject, Sample
 from ultralink.errors import PartMissing, RowMissing, SchemaMismatch
 from ultralink.schemas import REJECTS, SAMPLES, Stage
 from ultralink.stages.partition import is_date
-from ultralink.stages.statistics import read_statistics
+from ultralink.stages.statistics import sound_statistics
 from ultralink.store import Part, Store
 
 ROWS = 25  # on a page
@@ -210,11 +210,11 @@ def read_row(store: Store, language: str, kind: RowKind, place: Place) -> Sample
     numbers = np.array([place.number], dtype=np.int64)
     try:
         rows = [row for batch in part.selected(numbers) for row in batch.to_pylist()]
-    except (pa.ArrowInvalid, OSError) as error:
+        if rows:
+            return _typed(rows[0], kind, place.date)
+    except (ValueError, OSError) as error:  # pydantic's errors are ValueErrors, and so is broken UTF-8
         raise _damage(part, error) from error
-    if not rows:
-        raise RowMissing(f"{part.path}: has no row {place.number}")
-    return _typed(rows[0], kind, place.date)
+    raise RowMissing(f"{part.path}: has no row {place.number}")
 
 
 def choices(store: Store, language: str, kind: RowKind, date: str = "") -> Choices:
@@ -222,7 +222,7 @@ def choices(store: Store, language: str, kind: RowKind, date: str = "") -> Choic
     dates = nights(store, language, kind)
     subsets, gates = dict[str, None](), set[str]()
     for night in [date] if date in dates else dates[:_NIGHTS_ASKED]:
-        statistics = read_statistics(store, language, night)
+        statistics = sound_statistics(store, language, night)
         for name, subset in (statistics.subsets if statistics else {}).items():
             if subset.samples or subset.rejects:
                 subsets[name] = None
@@ -265,7 +265,8 @@ def _damage(part: Part, error: Exception) -> Exception:
     """A damaged file as the error that says so; a store that does not answer stays what it is."""
     if isinstance(error, OSError) and error.errno is not None:
         return error
-    return SchemaMismatch(f"{part.path}: is damaged: {error}; run the night's publish task again with rebuild")
+    why = str(error)[:200]
+    return SchemaMismatch(f"{part.path}: is damaged: {why}; run the night's publish task again with rebuild")
 
 
 # --- the scan -----------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ class _Scan:
                     yield from self._of_night(night, most)
             except (PartMissing, SchemaMismatch) as error:
                 self.unreadable.append(str(error))
-            except (pa.ArrowInvalid, OSError) as error:
+            except (ValueError, KeyError, OSError) as error:  # of Arrow, of broken UTF-8, of a footer without a column
                 if isinstance(damage := _damage(part, error), OSError):
                     raise
                 self.unreadable.append(str(damage))

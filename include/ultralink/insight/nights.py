@@ -27,7 +27,8 @@ def published(store: Store) -> Nights:
     for path, statistics in _nights.below(store, "statistics", without=_POOL).items():
         language, date = PurePosixPath(path).parent.name, PurePosixPath(path).stem
         if is_date(date):
-            found[language][date] = statistics
+            is_own = statistics is not None and (statistics.language, statistics.date) == (language, date)
+            found[language][date] = statistics if is_own else None
     return found
 
 

@@ -172,14 +172,14 @@ class VerdictBook:
         return sorted(path for path in found if path.endswith(".json"))
 
     def _read(self, path: str) -> Verdict | None:
-        text = self._store.read_text(path)
-        if text is None:
-            return None
         try:
-            return Verdict.model_validate_json(text)
+            text = self._store.read_text(path)
+            return None if text is None else Verdict.model_validate_json(text)
         except ValidationError as error:
             log.warning("%s: is not a verdict: %s", path, error.errors(include_input=False, include_url=False)[0])
-            return None
+        except UnicodeDecodeError as error:
+            log.warning("%s: is not a verdict: %s", path, error)
+        return None
 
     def _path(self, language: str, date: str, kind: RowKind, row_id: str, user: str) -> str:
         if not date:

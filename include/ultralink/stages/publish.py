@@ -27,7 +27,7 @@ from ultralink.schemas import (
 )
 from ultralink.stages.night import Night
 from ultralink.stages.partition import Built
-from ultralink.stages.statistics import Statistics, Subset, read_statistics, statistics_path
+from ultralink.stages.statistics import Statistics, Subset, sound_statistics, statistics_path
 from ultralink.store import Part, Row, Stamp, fingerprint
 from ultralink.teacher.compaction import merge
 from ultralink.teacher.journal import Journal
@@ -59,7 +59,7 @@ def publish(night: Night) -> Published:
         [[stamp.digest for stamp in stamps] for stamps in gathered.stamps()],
     )
     samples = night.part(SAMPLES)
-    known = read_statistics(night.store, night.language, night.date)
+    known = sound_statistics(night.store, night.language, night.date)
     if known is not None and night.up_to_date(samples, made_by, gathered.parts()):
         line = f"Nothing to do: {known.samples} samples are up to date"
         return Published(Built(tuple(known.outputs.values()), line), known)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import logging
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from ultralink.store import Store
+
+log = logging.getLogger(__name__)
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # what a float holds exactly: figures are divided and drawn
 
 
 class Subset(BaseModel):
@@ -12,9 +19,9 @@ class Subset(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    samples: int = 0
-    turns: int = 0
-    rejects: dict[str, int] = {}
+    samples: Count = 0
+    turns: Count = 0
+    rejects: dict[str, Count] = {}
 
 
 class Statistics(BaseModel):
@@ -24,16 +31,16 @@ class Statistics(BaseModel):
 
     language: str
     date: str
-    articles: int
-    passages: int
+    articles: Count
+    passages: Count
     subsets: dict[str, Subset]  # by name, in the dataset's order
     pool: str | None  # date of the English pool that was used
-    calls: int
-    batch_calls: int = 0  # of them, paid at the price of the Batch API
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    cost_usd: float | None  # None: a model without a price took part
+    calls: Count
+    batch_calls: Count = 0  # of them, paid at the price of the Batch API
+    prompt_tokens: Count
+    cached_tokens: Count
+    completion_tokens: Count
+    cost_usd: FiniteFloat | None  # None: a model without a price took part
     models: list[str]
     outputs: dict[str, str]  # stage -> path
 
@@ -65,6 +72,15 @@ def statistics_path(store: Store, language: str, date: str) -> str:
 
 
 def read_statistics(store: Store, language: str, date: str) -> Statistics | None:
-    """The night's statistics; None where it was never published."""
+    """The night's statistics; None where it was never published. Raises ValueError where they cannot be read."""
     text = store.read_text(statistics_path(store, language, date))
     return None if text is None else Statistics.model_validate_json(text)
+
+
+def sound_statistics(store: Store, language: str, date: str) -> Statistics | None:
+    """The night's statistics; None also where they cannot be read, which is logged."""
+    try:
+        return read_statistics(store, language, date)
+    except ValueError as error:  # no JSON, other fields, broken UTF-8
+        log.warning("%s cannot be read: %s", statistics_path(store, language, date), str(error)[:200])
+        return None

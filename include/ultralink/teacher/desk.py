@@ -59,7 +59,8 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door to ``endpoint``. On the way out what is on the wire reaches the journal.
 
     Raises StoreReadOnly, StoreFull, ModelUnknown before anything is paid for. In batch mode it also raises Waiting, on
-    the way in and on the way out: then the same is to be done again later, and goes on from there.
+    the way in and on the way out: then the same is to be done again later, and goes on from there. In live mode it does
+    so on the way in, where the task was in batch mode before and a batch is still under way.
     """
     if desk.mode == "batch":
         async with _in_waves(desk, endpoint) as ask:
@@ -67,19 +68,21 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
         return
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     await asyncio.to_thread(journal.check_writable)
-    purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk), desk.listener)
-    purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
-    roster = None
-    if desk.roster_folder is not None:
-        roster = Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
-    limiter = Limiter(endpoint.limits, roster)
-    metering = metered(journal, desk.listener, desk.cards)
-    async with journal, metering, limiter, TeacherClient(endpoint, limiter) as client:
-        ask = Ask(journal, Live(client, journal, purse, desk.origin), desk.cards, desk.style, desk.steps)
-        try:
-            yield ask
-        finally:
-            await asyncio.shield(ask.drain())
+    async with journal, metered(journal, desk.listener, desk.cards):
+        async with BatchClient(endpoint) as batches:
+            await _waves(desk, batches, journal, endpoint).call_in()
+        purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk), desk.listener)
+        purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
+        roster = None
+        if desk.roster_folder is not None:
+            roster = Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
+        limiter = Limiter(endpoint.limits, roster)
+        async with limiter, TeacherClient(endpoint, limiter) as client:
+            ask = Ask(journal, Live(client, journal, purse, desk.origin), desk.cards, desk.style, desk.steps)
+            try:
+                yield ask
+            finally:
+                await asyncio.shield(ask.drain())
 
 
 @asynccontextmanager
@@ -87,9 +90,8 @@ async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door in batch mode: answers come from the journal; what is not there goes out as the next wave."""
     journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
     await asyncio.to_thread(journal.check_writable)
-    tickets = Tickets.of(desk.fs, desk.journal_folder, desk.task)
     async with journal, metered(journal, desk.listener, desk.cards), BatchClient(endpoint) as client:
-        waves = Waves(tickets, client, journal, desk.origin, endpoint.limits)
+        waves = _waves(desk, client, journal, endpoint)
         await waves.settle()
         spent = await asyncio.to_thread(_spent, journal, desk)
         purse = Purse(desk.budget, desk.cards, spent, desk.listener, batch=True)
@@ -109,6 +111,11 @@ async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
                 await waves.over()
                 raise
             await waves.over()
+
+
+def _waves(desk: Desk, client: BatchClient, journal: Journal, endpoint: Endpoint) -> Waves:
+    tickets = Tickets.of(desk.fs, desk.journal_folder, desk.task)
+    return Waves(tickets, client, journal, desk.origin, endpoint.limits)
 
 
 @asynccontextmanager

@@ -193,7 +193,7 @@ class _Crew(Generic[Row, Result]):
             self._progress.done += 1
             self._failure = self._failure or self._explained(error)
         elif (outcome := task.result()) is None:
-            pass
+            self._failed_in_a_row = 0  # it may do well yet: the rows that failed do not stand alone
         elif (row_error := outcome.error) is not None:
             self._progress.done += 1
             self._failed_in_a_row += 1

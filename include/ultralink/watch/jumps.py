@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from statistics import median
 
 from ultralink.recipe import Jump
-from ultralink.stages.statistics import Statistics, read_statistics
+from ultralink.stages.statistics import Statistics, sound_statistics
 from ultralink.store import Store
 
 REASONS = 3  # named in a sentence about rejects
@@ -43,8 +44,8 @@ def nights_before(store: Store, language: str, date: str, nights: int) -> list[S
     except FileNotFoundError:
         return []
     dates = sorted(PurePosixPath(str(path)).stem for path in found if str(path).endswith(".json"))
-    earlier = [read_statistics(store, language, other) for other in reversed(dates) if other < date]
-    return [night for night in earlier if night is not None][:nights]
+    earlier = (sound_statistics(store, language, other) for other in reversed(dates) if other < date)
+    return list(islice((night for night in earlier if night is not None), nights))
 
 
 def jumps(tonight: Statistics, before: Sequence[Statistics], rules: Jump) -> list[Jumped]:

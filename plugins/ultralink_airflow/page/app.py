@@ -35,7 +35,7 @@ _HEADERS = {
 
 
 class SafeHeaders:
-    """Adds the security headers to every answer, errors included."""
+    """Adds the security headers to every answer of a route, errors that are foreseen included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -90,6 +90,13 @@ def _broken_data(request: Request, error: Exception) -> Response:
     return page(request, "error.html", status=500, title="Damaged data", line=line, detail=str(error)[:300], code=500)
 
 
+def _unforeseen(request: Request, error: Exception) -> Response:
+    """Sent by the outermost layer, which `SafeHeaders` is within; it raises the error again, for the log."""
+    answer = _http_error(request, error)
+    answer.headers.update({**_HEADERS, "cache-control": "private, no-store"})
+    return answer
+
+
 def static(name: str) -> Response:
     """One of the page's own files."""
     if name not in _STATIC:
@@ -121,6 +128,7 @@ def build() -> FastAPI:
     made.add_exception_handler(RequestValidationError, _bad_request)
     made.add_exception_handler(StoreDown, _store_down)
     made.add_exception_handler(UltraLinkError, _broken_data)
+    made.add_exception_handler(Exception, _unforeseen)
     return made
 
 

@@ -32,7 +32,7 @@ from ultralink.schemas import (
     Stage,
 )
 from ultralink.stages.partition import REHEARSALS, is_date
-from ultralink.stages.statistics import read_statistics
+from ultralink.stages.statistics import sound_statistics
 from ultralink.store import Store
 from ultralink_airflow.page.overview import DagId, language_of, name_of
 from ultralink_airflow.page.runs import Task, by_task, find_run, night_of, tasks_of
@@ -43,7 +43,7 @@ from ultralink_airflow.page.view import not_found, page
 
 router = APIRouter()
 
-RunId = Annotated[str, Path(min_length=1, max_length=250)]
+RunId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f]{1,250}$")]  # Postgres takes no NUL in a text
 TaskId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
 # Of a task that is not mapped, the UI leaves the placeholder as it is.
 MapIndex = Annotated[str, Query(pattern=r"^(-1|[0-9]{1,6}|\{MAP_INDEX\})$")]
@@ -144,7 +144,7 @@ def run_view(
     if is_date(seen.date):
         shelf = _shelf_of(seen, store)
         rows = rows_of(shelf, seen.language, seen.date)
-        statistics = read_statistics(shelf, seen.language, seen.date)
+        statistics = sound_statistics(shelf, seen.language, seen.date)
         found = funnels(shelf, seen.language, seen.date, rows, statistics)
         bill = None if seen.is_dry else bill_of(store, seen.language, seen.date)
     return page(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.exceptions import HTTPException
@@ -27,7 +29,8 @@ def _shelf() -> Iterator[Store]:
             os.listdir(store.root)  # noqa: PTH208
         else:
             store.fs.invalidate_cache()
-            store.fs.exists(store.root)
+            with suppress(FileNotFoundError):  # nothing was ever written; `exists` would hide all other errors
+                store.fs.info(store.root)
     except Exception as error:  # what a file system raises is its own affair
         raise StoreDown(_told(error)) from error
     try:
@@ -44,10 +47,14 @@ Shelf = Annotated[Store, Depends(_shelf)]
 
 def place() -> str:
     """Where the store should be, without a connection's name or key."""
-    url = os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE)
-    scheme, separator, rest = url.rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2] if separator else url
+    return _without_connection(os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE))
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    return _without_connection(f"{type(error).__name__}: {error}")[:300]
+
+
+def _without_connection(text: str) -> str:
+    """Without what stands before the host in the store's URL, which may be a key and its secret."""
+    connection = urlsplit(os.environ.get("ULTRALINK_STORE", "")).netloc.rpartition("@")[0]
+    return text.replace(f"{connection}@", "").replace(connection, "…") if connection else text

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -23,6 +24,7 @@ from ultralink.teacher.faults import Fault, judge
 log = logging.getLogger(__name__)
 
 _Call = Callable[[], Awaitable[bytes]]
+_Shape = TypeVar("_Shape")
 
 MARK = "ultralink"  # the metadata field that holds a batch's tag
 TRIES = 6
@@ -124,7 +126,7 @@ class BatchClient:
                 form.add_field("file", file, filename=name, content_type="application/jsonl")
                 return await self._call("POST", "files", data=form)
 
-        return msgspec.json.decode(await self._persistently(send), type=_File).id
+        return (await self._read(_File, send)).id
 
     async def create(self, file_id: str, tag: str) -> Batch:
         """The one batch of ``file_id`` with ``tag``: where an answer was lost, it is looked for before a new try."""
@@ -166,7 +168,7 @@ class BatchClient:
 
     async def look(self, batch_id: str) -> Batch:
         """The batch as it stands."""
-        return msgspec.json.decode(await self._get(f"batches/{batch_id}"), type=Batch)
+        return await self._read(Batch, lambda: self._call("GET", f"batches/{batch_id}"))
 
     @asynccontextmanager
     async def content(self, file_id: str, folder: Path) -> AsyncIterator[Path]:
@@ -197,10 +199,13 @@ class BatchClient:
 
     async def _page(self, after: str | None) -> _Batches:
         query = {"limit": str(PAGE)} | ({"after": after} if after else {})
-        return msgspec.json.decode(await self._get("batches", query), type=_Batches)
+        return await self._read(_Batches, lambda: self._call("GET", "batches", query=query))
 
-    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        return await self._persistently(lambda: self._call("GET", path, query=query))
+    async def _read(self, kind: type[_Shape], call: _Call) -> _Shape:
+        try:
+            return msgspec.json.decode(await self._persistently(call), type=kind)
+        except msgspec.MsgspecError as problem:
+            raise TeacherUnavailable(f"{self._where('batches')}: unreadable answer: {problem}") from problem
 
     async def _persistently(self, call: _Call) -> bytes:
         last: _TryAgain | None = None

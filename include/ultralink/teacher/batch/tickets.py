@@ -140,9 +140,14 @@ class Tickets:
         self.save(ticket)
 
     def asks(self, ticket: Ticket) -> dict[str, Noted]:
-        """The asks of a ticket's file, by key."""
+        """The asks of a ticket's file, by key; none where the ticket was dropped or finished."""
         text = self.store.read_text(self._path(ticket, "asks"))
         return {ask.key: ask for ask in msgspec.json.decode(text or "[]", type=list[Noted])}
+
+    def latest(self, ticket: Ticket) -> Ticket:
+        """The ticket as another attempt may have left it meanwhile."""
+        text = self.store.read_text(self._path(ticket, "json"))
+        return Ticket.model_validate_json(text) if text else ticket
 
     def drop(self, ticket: Ticket) -> None:
         """Forget a file that was never sent."""

@@ -10,8 +10,7 @@ import asyncio
 import logging
 import secrets
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ from ultralink.errors import (
 from ultralink.teacher.batch.client import Batch, BatchClient
 from ultralink.teacher.batch.results import Later, Refused, Torn, results
 from ultralink.teacher.batch.spool import Spool, SpoolFile
-from ultralink.teacher.batch.tickets import Notes, Refusal, Stage, Ticket, Tickets
+from ultralink.teacher.batch.tickets import Noted, Notes, Refusal, Stage, Ticket, Tickets
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.live import FORMS, Origin
@@ -37,6 +36,7 @@ from ultralink.teacher.waiting import Waiting
 log = logging.getLogger(__name__)
 
 UNDER_WAY = frozenset({"validating", "in_progress", "finalizing"})
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 QUEUE_FULL = "token_limit_exceeded"  # the account's limit of enqueued tokens: other batches have to end first
 QUEUE_PAUSE_S = 600.0
 TRIES = 3  # of a line that failed for the moment, and of results that are incomplete
@@ -55,6 +55,7 @@ class Waves:
     origin: Origin
     limits: Limits
     notes: Notes = field(default_factory=Notes)
+    _ours: set[str] = field(default_factory=set)
 
     async def settle(self) -> None:
         """Bring every file that was begun to its end: its batch created, its answers journaled.
@@ -62,17 +63,25 @@ class Waves:
         Raises Waiting while one is under way; when all have ended BatchRefused, BatchCancelled, TeacherUnavailable,
         or what the provider found wrong with a line that is wrong with all (KeyRejected, ModelUnknown).
         """
-        self.notes = await asyncio.to_thread(self.tickets.notes)
-        settled = [await self._settled(ticket) for ticket in await asyncio.to_thread(self.tickets.all)]
-        tickets = [ticket for ticket in settled if ticket is not None]
-        waiting = [ticket for ticket in tickets if ticket.stage is Stage.SENT]
-        if waiting:
-            raise self._waiting(waiting)
-        await self._tell(tickets)
+        await self._tell(await self._ended())
+
+    async def call_in(self) -> None:
+        """Take in what was sent before the task turned to live mode: it is paid for, so it is not asked again.
+
+        Raises Waiting while something is under way. How a batch ended is only logged: the rest is asked live.
+        """
+        known = await asyncio.to_thread(self.tickets.all)
+        if all(ticket.stage is Stage.DONE for ticket in known):
+            return
+        log.info("This task was in batch mode before. Who cannot wait for its batches cancels them at the provider.")
+        await self._told([ticket for ticket in await self._ended() if not ticket.told])
+        await self.over()
 
     async def send(self, spool: Spool) -> Waiting:
         """Send all that was noted; returns what to wait for. Raises BatchRefused, TeacherUnavailable and their kin."""
         known = await asyncio.to_thread(self.tickets.all)
+        if {ticket.name for ticket in known} - self._ours:
+            raise self._overtaken()
         wave = 1 + max((ticket.wave for ticket in known), default=0)
         sent = []
         for number, file in enumerate(spool.files()):
@@ -82,6 +91,8 @@ class Waves:
                 file_id = await self.client.upload(file.path, f"{ticket.tag}.jsonl")
             except RequestRefused as problem:
                 raise BatchRefused(f"{problem} (no request of this file was sent)") from problem
+            if not await asyncio.to_thread(self.tickets.asks, ticket):
+                raise self._overtaken()  # it took the upload for one that was cut short, and has dropped it
             uploaded = ticket.model_copy(update={"stage": Stage.UPLOADED, "file_id": file_id})
             await asyncio.to_thread(self.tickets.save, uploaded)
             sent.append(await self._created(uploaded))
@@ -132,7 +143,21 @@ class Waves:
         reason = f"{requests} requests in {len(tickets)} batches are under way; first {tickets[0].line()}"
         return Waiting(reason, batch_id=tickets[0].batch_id, pause_s=self.limits.batch_poll_s)
 
+    def _overtaken(self) -> Waiting:
+        return Waiting("another attempt at this task has taken over", pause_s=self.limits.batch_poll_s)
+
     # --- settling ---------------------------------------------------------------------------------------
+
+    async def _ended(self) -> list[Ticket]:
+        """All tickets that were sent, each at its end. Raises Waiting while one is under way."""
+        self.notes = await asyncio.to_thread(self.tickets.notes)
+        settled = [await self._settled(ticket) for ticket in await asyncio.to_thread(self.tickets.all)]
+        tickets = [ticket for ticket in settled if ticket is not None]
+        waiting = [ticket for ticket in tickets if ticket.stage is Stage.SENT]
+        if waiting:
+            raise self._waiting(waiting)
+        self._ours = {ticket.name for ticket in tickets}
+        return tickets
 
     async def _settled(self, ticket: Ticket) -> Ticket | None:
         """The ticket as far as it goes; None where nothing had been sent."""
@@ -146,8 +171,8 @@ class Waves:
         batch = await self._look(ticket)
         if batch.status in UNDER_WAY:
             return ticket
-        if batch.status == "cancelling":  # the trigger takes that for an end
-            raise Waiting(f"batch {batch.id} is being cancelled", pause_s=self.limits.batch_poll_s)
+        if batch.status not in ENDED:  # cancelling, or a word that came later: the trigger takes these for an end
+            raise Waiting(f"batch {batch.id} is {batch.status}", pause_s=self.limits.batch_poll_s)
         return await self._harvested(ticket, batch)
 
     async def _look(self, ticket: Ticket) -> Batch:
@@ -163,15 +188,15 @@ class Waves:
     async def _harvested(self, ticket: Ticket, batch: Batch) -> Ticket:
         """Take the results into the journal, then close the ticket."""
         harvest = _Harvest(ticket, self.journal, self.notes)
-        with tempfile.TemporaryDirectory(prefix="ultralink-batch-") as folder:
-            asks = await asyncio.to_thread(self.tickets.asks, ticket)
-            for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-                async with self.client.content(file_id, Path(folder)) as path:
-                    for result in results(path, ticket, asks, batch.ended_at):
-                        await harvest.take(result)
-                if file_id == batch.output_file_id:
-                    harvest.lacks = harvest.lacking(batch)
-            await harvest.store()
+        asks = await asyncio.to_thread(self.tickets.asks, ticket)
+        if not asks and (await asyncio.to_thread(self.tickets.latest, ticket)).stage is Stage.DONE:
+            raise self._overtaken()  # our journal was read before, and lacks what the other one has put there
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is not None:
+                await self._read(file_id, batch, asks, harvest)
+            if file_id == batch.output_file_id:
+                harvest.lacks = harvest.lacking(batch)
+        await harvest.store()
         if harvest.lacks and ticket.looks < TRIES:
             await asyncio.to_thread(self.tickets.save, ticket.model_copy(update={"looks": ticket.looks + 1}))
             log.warning("Batch %s: %d of its results cannot be read yet; another look later", batch.id, harvest.lacks)
@@ -198,6 +223,15 @@ class Waves:
             await asyncio.to_thread(self.tickets.save, done.model_copy(update={"told": True}))
             raise harvest.fatal
         return done
+
+    async def _read(self, file_id: str, batch: Batch, asks: Mapping[str, Noted], harvest: _Harvest) -> None:
+        with tempfile.TemporaryDirectory(prefix="ultralink-batch-") as folder:
+            try:
+                async with self.client.content(file_id, Path(folder)) as path:
+                    for result in results(path, harvest.ticket, asks, batch.ended_at):
+                        await harvest.take(result)
+            except BatchUnsupported as problem:  # the batch is known, so it is the file that is not there (yet)
+                log.warning("Batch %s: %s", batch.id, problem)
 
     async def _tell(self, tickets: Sequence[Ticket]) -> None:
         """Raise, once, what was wrong with ``tickets``, all of which have ended."""
@@ -237,7 +271,7 @@ class _Harvest:
     """What one batch's results come to."""
 
     def __init__(self, ticket: Ticket, journal: Journal, notes: Notes) -> None:
-        self._ticket, self._journal, self._notes = ticket, journal, notes
+        self.ticket, self._journal, self._notes = ticket, journal, notes
         self.answered = self.refused = self.lacks = 0
         self.message = ""
         self.fatal: PermanentError | None = None
@@ -246,7 +280,6 @@ class _Harvest:
         self._torn = False
         self._records: list[Record] = []
         self._refusals: list[Refused] = []
-        self._structured: Counter[bool] = Counter()
         self._later: list[Later] = []
 
     async def take(self, result: Record | Later | Refused | Torn) -> None:
@@ -270,8 +303,11 @@ class _Harvest:
                 self._later.append(result)
 
     async def store(self) -> None:
-        """Make the records durable. One that an earlier attempt has stored is not stored again."""
-        new = [record for record in self._records if record.key not in self._journal]
+        """Make the records durable. One that an earlier attempt has stored is not stored again.
+
+        One whose request was answered elsewhere meanwhile is: it was paid for too, and the ledger has to know.
+        """
+        new = [record for record in self._records if await self._journal.get(record.key) != record]
         self._records = []
         await asyncio.gather(*(self._journal.put(record) for record in new))
 
@@ -282,7 +318,7 @@ class _Harvest:
 
     def conclude(self) -> None:
         """Sort what was not answered into refusals that cost a row, and asks that go into the next wave."""
-        ticket, notes = self._ticket, self._notes
+        ticket, notes = self.ticket, self._notes
         for refusal in self._refusals:
             if not isinstance(refusal.error, RequestRefused):
                 self.fatal = refusal.error
@@ -301,13 +337,14 @@ class _Harvest:
             if tries >= TRIES:
                 what = f"{ticket.model}: {tries} batches brought no answer; the last: {later.what}"
                 notes.refused[later.key] = Refusal(kind=TeacherUnavailable.__name__, message=what)
+                self.refused += 1  # the wave has settled something
 
     def _next_form(self) -> bool:
         """Put schemas in the next form from now on, where there is one."""
-        position = FORMS.index(self._ticket.form)
+        position = FORMS.index(self.ticket.form)
         if position + 1 >= len(FORMS):
             return False
-        self._notes.forms[self._ticket.model] = FORMS[position + 1]
+        self._notes.forms[self.ticket.model] = FORMS[position + 1]
         return True
 
 
