@@ -66,7 +66,7 @@ class Stopping:
         self._console = console
 
     def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell may have it ignored
             signal.signal(number, _interrupt)
 
     def __exit__(self, *error: object) -> None:
