@@ -155,7 +155,7 @@ def test_refusals_of_the_disk_are_typed_and_leave_nothing(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("ultralink.store._sync", refuse)
+    monkeypatch.setattr("ultralink.store.sync", refuse)
     with pytest.raises(kind, match=words):
         part.write([selection_row(0)], "f")
     assert list(Path(part.path).parent.iterdir()) == []

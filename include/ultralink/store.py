@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
+from ultralink.durable import sync
 from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly, TimeUnknown
 from ultralink.schemas import Stage
 
@@ -184,9 +185,9 @@ class Store:
             try:
                 yield aside
                 if self.is_local:
-                    _sync(aside)
+                    sync(aside)
                     Path(aside).replace(path)
-                    _sync(folder)
+                    sync(folder)
                     _sweep(folder)
                 else:
                     self.fs.put_file(aside, path)
@@ -253,6 +254,13 @@ class Part:
                 return self._stamp_of(file.metadata.metadata or {}, file.metadata.num_rows)
         except FileNotFoundError:
             return None
+
+    def stamp_or_missing(self, mend: str) -> Stamp:
+        """The part's stamp. Raises PartMissing, which says how to ``mend`` it, and SchemaMismatch."""
+        stamp = self.stamp()
+        if stamp is None:
+            raise PartMissing(f"{self.path}: no such part; {mend}")
+        return stamp
 
     def modified(self) -> datetime:
         """When the part was written, by the file system's own clock."""
@@ -371,14 +379,6 @@ def _rows_of_group(
         elif low < high:
             yield batch.take(pa.array(numbers[low:high] - start))
         start += len(batch)
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sweep(folder: str) -> None:

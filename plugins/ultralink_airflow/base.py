@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from ultralink.default_store import default_store
 from ultralink.errors import NothingNew
 from ultralink_airflow.watching import watching
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ultralink.stages.partition import Built, Work
     from ultralink.store import Store
 
-DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
-
 
 def open_store() -> Store:
     """The store that ``ULTRALINK_STORE`` names: a path, or a URL as Airflow's object storage takes it.
@@ -36,7 +33,7 @@ def open_store() -> Store:
 
     from ultralink.store import Store
 
-    url = os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE)
+    url = default_store()
     if "://" not in url:
         return Store.at(url)
     path = ObjectStoragePath(url)

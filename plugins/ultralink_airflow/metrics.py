@@ -10,16 +10,16 @@ from airflow.sdk.observability import stats
 if TYPE_CHECKING:
     from ultralink.stages.partition import Built
     from ultralink.stages.statistics import Statistics
-    from ultralink.teacher.listener import Paid
+    from ultralink.teacher.tally import Counts
 
 Tags = Mapping[str, str]
 
 
-def paid(tags: Tags, model: str, sums: Paid, latencies_s: Sequence[float]) -> None:
+def paid(tags: Tags, model: str, sums: Counts, latencies_s: Sequence[float]) -> None:
     """What the teacher was paid for, as counters, and how long some of its calls took."""
     told = {**tags, "model": _tag(model)}
     for name, count in (
-        ("calls", sums.calls),
+        ("calls", sums.paid),
         ("tries", sums.tries),
         ("limited", sums.limited),
         ("prompt_tokens", sums.prompt_tokens),

@@ -13,7 +13,8 @@ from ultralink_airflow.alarms import Outbox, budget_alarm
 if TYPE_CHECKING:
     from ultralink.recipe import Alarms
     from ultralink.stages.partition import Built, Work
-    from ultralink.teacher.listener import Paid, Spent
+    from ultralink.teacher.listener import Spent
+    from ultralink.teacher.tally import Counts
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Watch:
     def __init__(self, context: Mapping[str, Any], tags: metrics.Tags, outbox: Outbox) -> None:
         self._context, self._tags, self._outbox = context, tags, outbox
 
-    def paid(self, model: str, paid: Paid, latencies_s: Sequence[float]) -> None:
+    def paid(self, model: str, paid: Counts, latencies_s: Sequence[float]) -> None:
         """Count it."""
         try:
             metrics.paid(self._tags, model, paid, latencies_s)

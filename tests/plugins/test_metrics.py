@@ -14,9 +14,20 @@ from tests.waiting import wait_for
 from ultralink.recipe import Alarms
 from ultralink.stages.partition import Built
 from ultralink.stages.statistics import Statistics, Subset
-from ultralink.teacher.listener import Paid
+from ultralink.teacher.tally import Counts
 
 ROOT = Path(__file__).resolve().parents[2]
+
+PAID = Counts(
+    paid=10,
+    tries=13,
+    limited=3,
+    prompt_tokens=1000,
+    cached_tokens=400,
+    completion_tokens=200,
+    cost_usd=0.0123456,
+    unpriced=1,
+)
 
 
 @pytest.fixture
@@ -43,8 +54,8 @@ def emit_everything() -> None:
 
     context = {"ti": SimpleNamespace(task_id="dialogue.generate")}
     with watching(Alarms(), SimpleNamespace(language="fr"), context) as watch:  # type: ignore[arg-type]
-        watch.paid("my model,v=1", Paid(10, 13, 3, 1000, 400, 200, 0.0123456, 1), [0.25, 0.5])
-        watch.paid("my model,v=1", Paid(calls=1), [])
+        watch.paid("my model,v=1", PAID, [0.25, 0.5])
+        watch.paid("my model,v=1", Counts(paid=1), [])
         watch.built(Built((), "line", rows=7, rejects=2))
     metrics.night(
         Statistics(
@@ -103,5 +114,5 @@ def test_metrics_that_fail_fail_no_task(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(stats, name, broken)
     context = {"ti": SimpleNamespace(task_id="generate")}
     with watching(Alarms(), SimpleNamespace(language="fr"), context) as watch:  # type: ignore[arg-type]
-        watch.paid("m", Paid(calls=1), [0.1])
+        watch.paid("m", Counts(paid=1), [0.1])
         watch.built(Built((), "line", 1, 1))

@@ -11,8 +11,9 @@ from tests.teacher.fake_teacher import CARDS, Asked, Reply, good, opened, say
 
 from ultralink.errors import BudgetExceeded
 from ultralink.teacher.budget import Budget, Purse, Spending
-from ultralink.teacher.listener import Paid, Spent
+from ultralink.teacher.listener import Spent
 from ultralink.teacher.record import Usage
+from ultralink.teacher.tally import Counts
 
 
 class Heard:
@@ -20,12 +21,12 @@ class Heard:
 
     def __init__(self) -> None:
         self.levels: list[Spent] = []
-        self.sums: dict[str, Paid] = {}
+        self.sums: dict[str, Counts] = {}
         self.latencies: list[float] = []
 
-    def paid(self, model: str, paid: Paid, latencies_s: Sequence[float]) -> None:
-        known = self.sums.setdefault(model, Paid())
-        for name in Paid.__slots__:
+    def paid(self, model: str, paid: Counts, latencies_s: Sequence[float]) -> None:
+        known = self.sums.setdefault(model, Counts())
+        for name in Counts.__slots__:
             setattr(known, name, getattr(known, name) + getattr(paid, name))
         self.latencies += latencies_s
 
@@ -89,7 +90,7 @@ def test_what_is_paid_is_told_to_the_last_token(tmp_path: Path) -> None:
 
     asyncio.run(main())
     sums = heard.sums["priced"]
-    assert (sums.calls, sums.prompt_tokens, sums.completion_tokens) == (500, 50_000, 5_000)
+    assert (sums.paid, sums.prompt_tokens, sums.completion_tokens) == (500, 50_000, 5_000)
     assert sums.cost_usd == pytest.approx(500 * (100 * 100 + 10 * 200) / 1e6)
     assert 100 <= len(heard.latencies) <= 500
 
@@ -104,4 +105,4 @@ def test_what_a_failed_task_has_paid_is_told_too(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         asyncio.run(main())
-    assert heard.sums["priced"].calls == 1
+    assert heard.sums["priced"].paid == 1

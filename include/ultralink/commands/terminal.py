@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ultralink.command import plain
+from ultralink.default_store import default_store
 from ultralink.errors import PartMissing, StoreMissing
-from ultralink.release.__main__ import DEFAULT_STORE
 from ultralink.store import Store
 
 FINE, PROBLEM, ERROR = 0, 1, 2  # exit codes
@@ -69,7 +68,7 @@ def words(given: str) -> str:
 
 def store_url(given: str | None) -> str:
     """The store's path or URL: the one given, ``ULTRALINK_STORE``, or .store beside include/."""
-    return given or os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE)
+    return given or default_store()
 
 
 def open_store(url: str) -> Store:

@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ultralink.default_store import default_store
+
 ROOT = Path(__file__).resolve().parents[3]
 OFFLINE_MODEL = "offline-teacher"
 
@@ -52,7 +54,7 @@ class LocalSettings:
     def from_environment(cls, *, port: int, scheduled: bool) -> LocalSettings:
         """``ULTRALINK_HOME``, ``ULTRALINK_STORE`` and ``ULTRALINK_DB`` replace the project's own folders."""
         home = Path(os.environ.get("ULTRALINK_HOME") or ROOT / ".airflow").resolve()
-        store = os.environ.get("ULTRALINK_STORE") or str(ROOT / ".store")
+        store = default_store()
         database = os.environ.get("ULTRALINK_DB") or f"sqlite:///{home}/airflow.db?timeout=60"
         return cls(home, store, database, port, scheduled)
 

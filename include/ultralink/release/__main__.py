@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -14,13 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ultralink.command import run
+from ultralink.default_store import default_store
 from ultralink.release.comparison import Comparison, compare
 from ultralink.release.leftovers import Leftover, prunable, remove
 from ultralink.release.manifest import Manifest
 from ultralink.release.shelf import LATEST, Shelf
 from ultralink.store import Store
 
-DEFAULT_STORE = Path(__file__).resolve().parents[3] / ".store"
 PROBLEM, ERROR = 1, 2  # exit codes
 WIDEST = 1000  # characters of a line in a pipe
 
@@ -58,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--store",
         type=_store,
-        default=os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE),
+        default=default_store(),
         help="path or fsspec URL; default: ULTRALINK_STORE, or .store beside include/ (%(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

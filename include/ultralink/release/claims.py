@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from ultralink.release.durable import sync
+from ultralink.durable import sync
 from ultralink.store import Store, disk_errors
 
 

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from ultralink.durable import sync
 from ultralink.errors import ReleaseMissing
-from ultralink.release.durable import sync
 from ultralink.release.manifest import MANIFEST, Manifest
 from ultralink.release.recipe import VERSION
 from ultralink.store import Store, disk_errors

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from functools import cached_property
 
-from ultralink.errors import PartMissing
 from ultralink.recipe import Recipe
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, PASSAGES, SELECTION
 from ultralink.stages.night import Night
@@ -26,9 +25,7 @@ def extract(night: Night, shard: int) -> Built:
     Raises PartMissing (nothing was selected) and the source's errors.
     """
     selection = night.part(SELECTION)
-    stamp = selection.stamp()
-    if stamp is None:
-        raise PartMissing(f"{selection.path}: no such part; run select of this night first")
+    stamp = selection.stamp_or_missing("run select of this night first")
     recipe = night.recipe
     made_by = fingerprint(
         [stage.version for stage in (ARTICLES, PASSAGES, ARTICLE_REJECTS)],

@@ -11,7 +11,6 @@ from ultralink.dialogue.converse import converse
 from ultralink.dialogue.outcome import Outcome as Conversation
 from ultralink.dialogue.outcome import TurnedDown
 from ultralink.dialogue.rows import PassageRow, dialogue_row, passage_of, turned_down_row
-from ultralink.errors import PartMissing
 from ultralink.prompts import Step
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
 from ultralink.stages.calibrate import judge_may_reject
@@ -43,9 +42,7 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
     chosen = casting(night, endpoint)
     may_reject = not night.dry_run and judge_may_reject(night, chosen.judge)
     work = _Work(night, shard, chosen, judge_may_reject=may_reject)
-    stamp = work.passages.stamp()
-    if stamp is None:
-        raise PartMissing(f"{work.passages.path}: no such part; run extract of this shard first")
+    stamp = work.passages.stamp_or_missing("run extract of this shard first")
     if night.dry_run:
         return await work.rehearse(stamp.rows)
     made_by = work.made_by(stamp.digest)

@@ -6,14 +6,14 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import cast
 
-from ultralink.errors import PartMissing, PoolEmpty
+from ultralink.errors import PoolEmpty
 from ultralink.pool.near import NearDuplicates
 from ultralink.pool.row import Kind
 from ultralink.pool.rows import StoredRow, english_row, reject, stored
 from ultralink.schemas import DISTINCT_ROWS, DUPLICATES, ENGLISH_ROWS
 from ultralink.stages.edition import SHARD_OF, Edition
 from ultralink.stages.partition import Built
-from ultralink.store import Stamp, fingerprint
+from ultralink.store import fingerprint
 
 
 def keep_distinct(edition: Edition) -> Built:
@@ -23,16 +23,13 @@ def keep_distinct(edition: Edition) -> Built:
     """
     recipe = edition.recipe
     sources = edition.parts(ENGLISH_ROWS, len(recipe.sources))
-    stamps = [part.stamp() for part in sources]
-    for part, stamp in zip(sources, stamps, strict=True):
-        if stamp is None:
-            raise PartMissing(f"{part.path}: no such part; run read of this source first")
-    if not any(stamp.rows for stamp in cast(list[Stamp], stamps)):
+    stamps = [part.stamp_or_missing("run read of this source first") for part in sources]
+    if not any(stamp.rows for stamp in stamps):
         raise PoolEmpty("no source has a row that can be used: the rejects say why")
     made_by = fingerprint(
         DISTINCT_ROWS.version,
         DUPLICATES.version,
-        [stamp.digest for stamp in cast(list[Stamp], stamps)],
+        [stamp.digest for stamp in stamps],
         recipe.near_duplicates.model_dump(mode="json"),
     )
     parts = {kind: edition.part(DISTINCT_ROWS, SHARD_OF[kind]) for kind in Kind}

@@ -10,7 +10,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from ultralink.errors import PartMissing, PoolEmpty
+from ultralink.errors import PoolEmpty
 from ultralink.pool.prune import clusters
 from ultralink.pool.row import Kind
 from ultralink.schemas import (
@@ -93,10 +93,7 @@ def _rejected_parts(edition: Edition) -> list[Part]:
 
 
 def _digest(part: Part) -> str:
-    stamp = part.stamp()
-    if stamp is None:
-        raise PartMissing(f"{part.path}: no such part; run the task that writes {part.stage.name!r} first")
-    return stamp.digest
+    return part.stamp_or_missing(f"run the task that writes {part.stage.name!r} first").digest
 
 
 def _last_edition(edition: Edition) -> PoolStatistics | None:

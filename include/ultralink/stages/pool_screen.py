@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
-from ultralink.errors import PartMissing
 from ultralink.pool.row import EnglishRow, Kind
 from ultralink.pool.rows import StoredRow, english_row, reject, stored
 from ultralink.pool.screen import ScreenPrompts, load_screen_prompts
@@ -99,8 +98,7 @@ class _Work:
 
     def rows(self) -> Iterator[EnglishRow]:
         """Every ``shards``-th chat."""
-        if self.chats.stamp() is None:
-            raise PartMissing(f"{self.chats.path}: no such part; run distinct of this edition first")
+        self.chats.stamp_or_missing("run distinct of this edition first")
         for number, row in enumerate(self.chats.rows()):
             if number % self.edition.shards == self.shard:
                 yield english_row(cast(StoredRow, row))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from ultralink.errors import NothingNew, PartMissing
+from ultralink.errors import NothingNew
 from ultralink.pool.row import Kind
 from ultralink.pool.rows import LANGUAGE
 from ultralink.schemas import (
@@ -108,10 +108,7 @@ class _Gathered:
 
 
 def _stamp(part: Part) -> Stamp:
-    stamp = part.stamp()
-    if stamp is None:
-        raise PartMissing(f"{part.path}: no such part; run the task that writes {part.stage.name!r} first")
-    return stamp
+    return part.stamp_or_missing(f"run the task that writes {part.stage.name!r} first")
 
 
 def _rows_of(parts: list[Part]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 
-from ultralink.errors import PartMissing
 from ultralink.release.attribution import attribution_path, write_attribution
 from ultralink.release.card import Card
 from ultralink.release.pictures import Picture, draw_all
@@ -79,12 +78,7 @@ def _inputs(assembly: Assembly) -> list[Part]:
 
 def _made_by(assembly: Assembly, inputs: list[Part]) -> str:
     plan = assembly.plan
-    digests = []
-    for part in inputs:
-        stamp = part.stamp()
-        if stamp is None:
-            raise PartMissing(f"{part.path}: no such part; run the task that writes {part.stage.name!r} first")
-        digests.append(stamp.digest)
+    digests = [part.stamp_or_missing(f"run the task that writes {part.stage.name!r} first").digest for part in inputs]
     return fingerprint(_VERSION, plan.version, plan.fingerprint, digests)
 
 

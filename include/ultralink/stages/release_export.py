@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ultralink.errors import PartitionChanged, PartMissing
+from ultralink.errors import PartitionChanged
 from ultralink.prompts import load_prompts
 from ultralink.release.formats import LineFormat, Lines, configuration, lines_path, parquet_folder
 from ultralink.release.plan import SourcePart
@@ -22,6 +22,7 @@ from ultralink.stages.assembly import Assembly
 from ultralink.stages.partition import Built
 from ultralink.store import Part, fingerprint
 
+_FIRST = "run the task 'split' of this run first"
 _COLUMNS = [name for name in SAMPLES.schema.names if name != "fingerprint"]
 
 
@@ -78,7 +79,7 @@ class _Work:
         plan = self.assembly.plan
         return fingerprint(
             STAGED_FILES.version,
-            [_digest(self.places), _digest(self.assembly.part(SCORE_NAMES))],
+            [part.stamp_or_missing(_FIRST).digest for part in (self.places, self.assembly.part(SCORE_NAMES))],
             [[source.date, source.digest] for source in self.sources],
             (self.name, self.lines, plan.recipe.rows_per_file, self.document_request()),
         )
@@ -152,10 +153,3 @@ def _placed(samples: Part, places: pa.Table) -> Iterator[tuple[pa.RecordBatch, p
         done += len(batch)
     if done < len(places):
         raise PartitionChanged(f"{samples.path}: fewer rows than this release was planned with; start a new run")
-
-
-def _digest(part: Part) -> str:
-    stamp = part.stamp()
-    if stamp is None:
-        raise PartMissing(f"{part.path}: no such part; run the task 'split' of this run first")
-    return stamp.digest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ultralink.errors import PartMissing
 from ultralink.release.near import Sketches, near_copies
 from ultralink.release.roll import Roll
 from ultralink.schemas import EXACT_REMOVED, FEATURES, NEAR_REMOVED
@@ -19,9 +18,7 @@ def drop_near(assembly: Assembly) -> Built:
     """Write NEAR_REMOVED. Memory: about 600 bytes a row. Raises PartMissing."""
     sources, features = assembly.plan.sources, measured_parts(assembly)
     exact, removed = assembly.part(EXACT_REMOVED), assembly.part(NEAR_REMOVED)
-    stamp = exact.stamp()
-    if stamp is None:
-        raise PartMissing(f"{exact.path}: no such part; run the task 'exact' of this run first")
+    stamp = exact.stamp_or_missing("run the task 'exact' of this run first")
     rules = assembly.plan.recipe.near_duplicates
     made_by = fingerprint(NEAR_REMOVED.version, FEATURES.version, stamp.fingerprint, rules.model_dump(mode="json"))
     if assembly.up_to_date(removed, made_by, [exact, *features]):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ultralink.durable import sync
 from ultralink.errors import NoPartitions, PartMissing, ReleaseExists
 from ultralink.release.claims import claim, give_back, owner_of
-from ultralink.release.durable import sync
 from ultralink.release.leftovers import dead_runs, publishing_path, remove, tidy
 from ultralink.release.manifest import MANIFEST, Manifest, ReleasedFile
 from ultralink.release.shelf import Shelf
@@ -92,8 +92,7 @@ def _staged_files(assembly: Assembly) -> list[ReleasedFile]:
     there = _sizes(assembly)
     files = []
     for part, task in _lists(assembly):
-        if part.stamp() is None:
-            raise PartMissing(f"{part.path}: no such part; run the task {task} of this run first")
+        part.stamp_or_missing(f"run the task {task} of this run first")
         for file in map(ReleasedFile.model_validate, part.rows()):
             if there.get(file.path) != file.bytes:
                 found = "is not there" if file.path not in there else f"has {there[file.path]:,} bytes"
@@ -120,8 +119,7 @@ def _sizes(assembly: Assembly) -> dict[str, int]:
 def _removed(assembly: Assembly) -> dict[str, int]:
     """Rows that each stage took out, in the order of the stages."""
     part = assembly.part(REMOVED)
-    if part.stamp() is None:
-        raise PartMissing(f"{part.path}: no such part; run the task 'split' of this run first")
+    part.stamp_or_missing("run the task 'split' of this run first")
     rows = Counter(str(row["stage"]) for row in part.rows(["stage"]))
     stages = ("exact", "near", "decontaminate", "privacy", "blocklist")
     return {stage: rows[stage] for stage in (*stages, *sorted(set(rows).difference(stages))) if rows[stage]}

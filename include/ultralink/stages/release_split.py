@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ultralink.errors import PartitionChanged, PartMissing
+from ultralink.errors import PartitionChanged
 from ultralink.release.formats import DATASET_INFO, configuration, dataset_info
 from ultralink.release.plan import SourcePart
 from ultralink.release.recipe import Format
@@ -110,11 +110,8 @@ def _made_by(assembly: Assembly, parts: _Parts) -> str:
     plan = assembly.plan
     digests = []
     for part in parts.inputs:
-        stamp = part.stamp()
-        if stamp is None:
-            task = part.stage.name.removesuffix("_removed")
-            raise PartMissing(f"{part.path}: no such part; run the task {task!r} of this run first")
-        digests.append(stamp.digest)
+        task = part.stage.name.removesuffix("_removed")
+        digests.append(part.stamp_or_missing(f"run the task {task!r} of this run first").digest)
     return fingerprint(
         [stage.version for stage in (PLACES, REMOVED, SCORE_NAMES, STAGED_FILES)],
         digests,

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
-from ultralink.errors import NothingNew, PartMissing, RecipeError
+from ultralink.errors import NothingNew, RecipeError
 from ultralink.pool.row import EnglishRow, Kind
 from ultralink.pool.rows import StoredRow, english_row
 from ultralink.prompts import TranslationPrompts
@@ -184,10 +184,7 @@ class _Work:
 
 
 def _digest(choice: Part) -> str:
-    stamp = choice.stamp()
-    if stamp is None:
-        raise PartMissing(f"{choice.path}: no such part; run choose of this night first")
-    return stamp.digest
+    return choice.stamp_or_missing("run choose of this night first").digest
 
 
 def _slice(choice: Part, kind: Kind, shard: int, shards: int) -> Iterator[EnglishRow]:

@@ -10,7 +10,6 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from ultralink.errors import AnswerInvalid
-from ultralink.teacher.budget import cost
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.models import ModelCards
 from ultralink.teacher.record import Record, Usage
@@ -106,7 +105,7 @@ class Ask:
             finish_reason=record.finish_reason,
             model=record.served,
             usage=record.usage,
-            cost_usd=self._cost(record),
+            cost_usd=self.cards.cost(record),
             created=record.created,
             rehearsed=self._is_rehearsed(record),
         )
@@ -175,13 +174,13 @@ class Ask:
     async def _fly(self, request: Request, step: str) -> Record:
         try:
             record = await self.source.answer(request, step)
-            self.tally.paid(step, record, self._cost(record))
+            self.tally.paid(step, record, self.cards.cost(record))
             return record
         finally:
             del self._flights[request.key]
 
     def _structured(self, value: Model, records: Sequence[Record]) -> StructuredAnswer[Model]:
-        costs = [self._cost(record) for record in records]
+        costs = [self.cards.cost(record) for record in records]
         last = records[-1]
         return StructuredAnswer(
             value=value,
@@ -195,10 +194,6 @@ class Ask:
             created=last.created,
             rehearsed=self._is_rehearsed(last),
         )
-
-    def _cost(self, record: Record) -> float | None:
-        prices = self.cards.prices(record.model, batch=record.batch)
-        return None if prices is None else cost(record.usage, prices).usd
 
     def _is_rehearsed(self, record: Record) -> bool:
         return self.source.rehearses and record.key not in self.journal

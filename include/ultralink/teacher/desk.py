@@ -66,13 +66,10 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
         async with _in_waves(desk, endpoint) as ask:
             yield ask
         return
-    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
-    await asyncio.to_thread(journal.check_writable)
-    async with journal, metered(journal, desk.listener, desk.cards):
+    async with _writable_journal(desk) as journal:
         async with BatchClient(endpoint) as batches:
             await _waves(desk, batches, journal, endpoint).call_in()
-        purse = Purse(desk.budget, desk.cards, await asyncio.to_thread(_spent, journal, desk), desk.listener)
-        purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
+        purse = await _purse(desk, journal)
         roster = None
         if desk.roster_folder is not None:
             roster = Roster(desk.fs, desk.roster_folder, endpoint.base_url, desk.writer)
@@ -88,14 +85,10 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
 @asynccontextmanager
 async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door in batch mode: answers come from the journal; what is not there goes out as the next wave."""
-    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
-    await asyncio.to_thread(journal.check_writable)
-    async with journal, metered(journal, desk.listener, desk.cards), BatchClient(endpoint) as client:
+    async with _writable_journal(desk) as journal, BatchClient(endpoint) as client:
         waves = _waves(desk, client, journal, endpoint)
         await waves.settle()
-        spent = await asyncio.to_thread(_spent, journal, desk)
-        purse = Purse(desk.budget, desk.cards, spent, desk.listener, batch=True)
-        purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
+        purse = await _purse(desk, journal)
         with Spool(endpoint.limits) as spool:
             collector = Collector(spool, purse, waves.notes)
             ask = Ask(journal, collector, desk.cards, desk.style, desk.steps)
@@ -111,6 +104,23 @@ async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
                 await waves.over()
                 raise
             await waves.over()
+
+
+@asynccontextmanager
+async def _writable_journal(desk: Desk) -> AsyncIterator[Journal]:
+    """The journal, found to take answers; what it takes is told to the listener."""
+    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
+    await asyncio.to_thread(journal.check_writable)
+    async with journal, metered(journal, desk.listener, desk.cards):
+        yield journal
+
+
+async def _purse(desk: Desk, journal: Journal) -> Purse:
+    """What is left of the task's budget, at prices that are known. Raises ModelUnknown."""
+    spent = await asyncio.to_thread(_spent, journal, desk)
+    purse = Purse(desk.budget, desk.cards, spent, desk.listener, batch=desk.mode == "batch")
+    purse.check_models(desk.style.model, *(style.model for style in desk.steps.values()))
+    return purse
 
 
 def _waves(desk: Desk, client: BatchClient, journal: Journal, endpoint: Endpoint) -> Waves:

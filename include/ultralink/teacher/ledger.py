@@ -51,15 +51,7 @@ class _Sums:
     latencies: array[float] = field(default_factory=lambda: array("f"))
 
     def add(self, record: Record, usd: float | None) -> None:
-        counts, usage = self.counts, record.usage
-        counts.paid += 1
-        counts.tries += record.tries
-        counts.limited += record.limited
-        counts.prompt_tokens += usage.prompt
-        counts.cached_tokens += usage.cached
-        counts.completion_tokens += usage.completion
-        counts.unpriced += usd is None
-        counts.cost_usd += (usd or 0.0) * (1 + record.lost)
+        self.counts.pay(record, usd)
         self.lost += record.lost
         if not record.batch:  # a batch's hours say nothing of the endpoint's speed
             self.latencies.append(record.latency_s)
@@ -70,9 +62,7 @@ def ledger(records: Iterable[Record], cards: ModelCards) -> pa.Table:
     sums: dict[Account, _Sums] = {}
     for record in records:
         account = Account(record.run, record.shard, record.step, record.model)
-        prices, usage = cards.prices(record.model, batch=record.batch), record.usage
-        usd = None if prices is None else prices.cost(usage.prompt, usage.cached, usage.completion)
-        sums.setdefault(account, _Sums()).add(record, usd)
+        sums.setdefault(account, _Sums()).add(record, cards.cost(record))
     return pa.Table.from_pylist([_row(account, sums[account]) for account in sorted(sums)], schema=LEDGER)
 
 

@@ -6,21 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ultralink.teacher.tally import Counts
+
 LEVELS = (0.8, 1.0)  # shares of a budget at which somebody is told
-
-
-@dataclass(slots=True)
-class Paid:
-    """Answers of one model that were paid for since the last time. ``unpriced``: calls of unknown price."""
-
-    calls: int = 0
-    tries: int = 0
-    limited: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,7 @@ class Spent:
 class Listener(Protocol):
     """Told in the event loop: it must not block, and must not raise."""
 
-    def paid(self, model: str, paid: Paid, latencies_s: Sequence[float]) -> None:
+    def paid(self, model: str, paid: Counts, latencies_s: Sequence[float]) -> None:
         """What ``model`` was paid for since the last time, every few seconds; ``latencies_s`` has some of its calls."""
 
     def spent(self, spent: Spent) -> None:
@@ -50,7 +38,7 @@ class Listener(Protocol):
 class Nobody:
     """Does not listen."""
 
-    def paid(self, model: str, paid: Paid, latencies_s: Sequence[float]) -> None:
+    def paid(self, model: str, paid: Counts, latencies_s: Sequence[float]) -> None:
         """Nothing."""
 
     def spent(self, spent: Spent) -> None:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ultralink.teacher.journal import Journal
-from ultralink.teacher.listener import Listener, Paid
+from ultralink.teacher.listener import Listener
 from ultralink.teacher.models import ModelCards
 from ultralink.teacher.record import Record
+from ultralink.teacher.tally import Counts
 
 EVERY_S = 5.0
 LATENCIES = 200  # told at once, evenly picked: enough for a percentile, few enough for datagrams
@@ -22,23 +23,12 @@ class Meter:
 
     def __init__(self, listener: Listener, cards: ModelCards) -> None:
         self._listener, self._cards = listener, cards
-        self._paid: defaultdict[str, Paid] = defaultdict(Paid)
+        self._paid: defaultdict[str, Counts] = defaultdict(Counts)
         self._latencies: defaultdict[str, array[float]] = defaultdict(lambda: array("f"))
 
     def heard(self, record: Record) -> None:
         """An answer is durable."""
-        paid, usage = self._paid[record.model], record.usage
-        paid.calls += 1
-        paid.tries += record.tries
-        paid.limited += record.limited
-        paid.prompt_tokens += usage.prompt
-        paid.cached_tokens += usage.cached
-        paid.completion_tokens += usage.completion
-        prices = self._cards.prices(record.model, batch=record.batch)
-        if prices is None:
-            paid.unpriced += 1
-        else:
-            paid.cost_usd += prices.cost(usage.prompt, usage.cached, usage.completion) * (1 + record.lost)
+        self._paid[record.model].pay(record, self._cards.cost(record))
         if not record.batch:
             self._latencies[record.model].append(record.latency_s)
 

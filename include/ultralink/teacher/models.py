@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ultralink.errors import RecipeError
 from ultralink.recipe import INCLUDE, read_yaml
+from ultralink.teacher.record import Record
 
 MODELS_FILE = INCLUDE / "models.yaml"
 OWN_MODELS = "ULTRALINK_MODELS"
@@ -75,6 +76,11 @@ class ModelCards:
         if card is None:
             return None
         return card.usd_per_million_tokens.times(card.batch) if batch else card.usd_per_million_tokens
+
+    def cost(self, record: Record) -> float | None:
+        """USD for an answer; None where no price is known."""
+        prices, usage = self.prices(record.model, batch=record.batch), record.usage
+        return None if prices is None else prices.cost(usage.prompt, usage.cached, usage.completion)
 
 
 def load_models() -> ModelCards:

@@ -16,6 +16,7 @@ from typing import IO, Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from ultralink.durable import sync
 from ultralink.errors import StoreFull, StoreReadOnly
 
 WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -232,7 +233,7 @@ class _AppendLog:
             self._count += 1
             flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
             self._file, self._size = os.open(self._path, flags, 0o644), 0
-            _sync_folder(self._folder)
+            sync(str(self._folder))
         return self._file
 
     def _abandon(self, file: int) -> None:
@@ -277,7 +278,7 @@ class _Renamed(_Created):
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._aside.rename(self._path)
-                _sync_folder(self._path.parent)
+                sync(str(self._path.parent))
         finally:
             with suppress(OSError):
                 self._file.close()
@@ -288,14 +289,6 @@ def _write_all(file: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # --- object stores ----------------------------------------------------------------------------------

@@ -24,6 +24,20 @@ class Counts:
     cost_usd: float = 0.0
     unpriced: int = 0
 
+    def pay(self, record: Record, cost_usd: float | None) -> None:
+        """Count an answer that was paid for; None: its price is not known."""
+        usage = record.usage
+        self.paid += 1
+        self.tries += record.tries
+        self.limited += record.limited
+        self.prompt_tokens += usage.prompt
+        self.cached_tokens += usage.cached
+        self.completion_tokens += usage.completion
+        if cost_usd is None:
+            self.unpriced += 1
+        else:
+            self.cost_usd += cost_usd * (1 + record.lost)
+
     def add(self, other: Counts) -> None:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
@@ -49,17 +63,7 @@ class Tally:
 
     def paid(self, step: str, record: Record, cost_usd: float | None) -> None:
         """It was answered anew (or in a rehearsal: would be)."""
-        counts, usage = self.steps[step, record.model], record.usage
-        counts.paid += 1
-        counts.tries += record.tries
-        counts.limited += record.limited
-        counts.prompt_tokens += usage.prompt
-        counts.cached_tokens += usage.cached
-        counts.completion_tokens += usage.completion
-        if cost_usd is None:
-            counts.unpriced += 1
-        else:
-            counts.cost_usd += cost_usd * (1 + record.lost)
+        self.steps[step, record.model].pay(record, cost_usd)
 
     @property
     def total(self) -> Counts:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dagrun import DagRun
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
 
 from ultralink.insight.funnel import Rows, funnels, rows_of
 from ultralink.insight.throughput import Bill, bill_of
@@ -111,9 +108,9 @@ class Seen:
         return max((ended - began).total_seconds(), 0.001)
 
 
-def _see(session: Session, user: BaseUser, languages: Sequence[str], dag_id: str, run_id: str) -> Seen:
+def _see(user: GetUserDep, session: SessionDep, languages: Languages, dag_id: DagId, run_id: RunId) -> Seen:
     """The run; 404 where there is none or its Dag may not be read, 403 without the right to see runs."""
-    language = language_of(dag_id, list(languages))
+    language = language_of(dag_id, languages)
     for entity in (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE):
         if not may_read(user, language, entity):
             raise HTTPException(403, "You may read this Dag, but not its runs.")
@@ -124,6 +121,9 @@ def _see(session: Session, user: BaseUser, languages: Sequence[str], dag_id: str
     return Seen(language, run, night_of(run), tasks_of(session, run), logs)
 
 
+SeenRun = Annotated[Seen, Depends(_see)]
+
+
 def _shelf_of(seen: Seen, store: Store) -> Store:
     return store.below(REHEARSALS) if seen.is_dry else store
 
@@ -131,15 +131,11 @@ def _shelf_of(seen: Seen, store: Store) -> Store:
 @router.get("/runs/{dag_id}/{run_id}")
 def run_view(
     request: Request,
-    user: GetUserDep,
     session: SessionDep,
     store: Shelf,
-    languages: Languages,
-    dag_id: DagId,
-    run_id: RunId,
+    seen: SeenRun,
 ) -> Response:
     """One run."""
-    seen = _see(session, user, languages, dag_id, run_id)
     rows, bill, statistics, found = Rows(), None, None, []
     if is_date(seen.date):
         shelf = _shelf_of(seen, store)
@@ -154,7 +150,7 @@ def run_view(
         statistics=statistics,
         funnels=found,
         bill=bill,
-        paid=bill.of(run_id).total if bill else None,
+        paid=bill.of(seen.run.run_id).total if bill else None,
         troubles=troubles(session, seen.run, seen.tasks, logs=seen.logs),
         groups=by_task(seen.tasks),
         rows=rows,
@@ -165,17 +161,13 @@ def run_view(
 @router.get("/runs/{dag_id}/{run_id}/tasks/{task_id}")
 def task_tab(
     request: Request,
-    user: GetUserDep,
     session: SessionDep,
     store: Shelf,
-    languages: Languages,
-    dag_id: DagId,
-    run_id: RunId,
+    seen: SeenRun,
     task_id: TaskId,
     map_index: MapIndex = "-1",
 ) -> Response:
     """One task of a run, or one shard of it."""
-    seen = _see(session, user, languages, dag_id, run_id)
     number = -1 if map_index.startswith("{") else int(map_index)
     mine = [task for task in seen.tasks if task.task_id == task_id and (number < 0 or task.map_index == number)]
     if not mine:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from fastapi import Depends
 from fastapi.exceptions import HTTPException
 
+from ultralink.default_store import default_store
 from ultralink.errors import UltraLinkError
 from ultralink.store import Store
-from ultralink_airflow.base import DEFAULT_STORE, open_store
+from ultralink_airflow.base import open_store
 
 
 class StoreDown(Exception):
@@ -47,7 +48,7 @@ Shelf = Annotated[Store, Depends(_shelf)]
 
 def place() -> str:
     """Where the store should be, without a connection's name or key."""
-    return _without_connection(os.environ.get("ULTRALINK_STORE") or str(DEFAULT_STORE))
+    return _without_connection(default_store())
 
 
 def _told(error: BaseException) -> str:
