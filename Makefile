@@ -7,7 +7,7 @@ LANG_CODE ?= zh
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down judge screen releases test lint bench bench-release lock clean
+.PHONY: help demo up airflow down judge screen releases test lint bench bench-release lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -18,11 +18,14 @@ demo: $(VENV)/installed  ## one night of LANG_CODE (zh) on a real Airflow, then 
 up: $(VENV)/installed  ## start Airflow with its UI and leave it running
 	@$(BIN)/python -m ultralink.local up
 
+airflow: $(VENV)/installed  ## Airflow's own commands for what `make up` started: ARGS="backfill create ..."
+	@$(BIN)/python -m ultralink.local airflow $(ARGS)
+
 down: $(VENV)/installed  ## stop what `make up` started
 	@$(BIN)/python -m ultralink.local down
 
-judge: $(VENV)/installed  ## how well the judge of LANG_CODE (zh) agrees with labelled items
-	@$(BIN)/python -m ultralink.judge_report --language $(LANG_CODE)
+judge: $(VENV)/installed  ## how well the judge of LANG_CODE (zh) agrees with labelled items, or those in LABELLED=file
+	@$(BIN)/python -m ultralink.judge_report --language $(LANG_CODE) $(if $(LABELLED),--labelled $(LABELLED))
 
 screen: $(VENV)/installed  ## how well the screen of English chats knows labelled ones
 	@$(BIN)/python -m ultralink.screen_report --labelled tests/data/screen.jsonl

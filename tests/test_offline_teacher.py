@@ -408,6 +408,7 @@ def test_it_counts_what_was_paid_for(tmp_path: Path) -> None:
             "calls": 4,
             "paid": 3,
             "unique": 2,
+            "peak": 1,
             "by_step": {"en question.first": 2, "ru question.first": 1},
             "refused": {"model_not_found": 1},
             "batches": {},

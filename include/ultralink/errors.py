@@ -51,6 +51,17 @@ class StoreReadOnly(PermanentError):
     """The store refuses writes."""
 
 
+class StoreRefused(PermanentError):
+    """The store, somewhere behind a network, refuses the key or what was asked of it."""
+
+
+class StoreUnreachable(TransientError, ConnectionError):
+    """The store, somewhere behind a network, is down or limiting, and stayed so through the nearby retries.
+
+    A ConnectionError too: who can do without the store for a moment need not know the difference.
+    """
+
+
 class TimeUnknown(PermanentError):
     """The file system does not tell when a file was written, and the time is needed."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import fsspec
 import msgspec
@@ -25,7 +26,16 @@ from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from ultralink.durable import sync
-from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly, TimeUnknown
+from ultralink.errors import (
+    PartMissing,
+    SchemaMismatch,
+    StoreFull,
+    StoreMissing,
+    StoreReadOnly,
+    TimeUnknown,
+    UltraLinkError,
+)
+from ultralink.remote import Remote
 from ultralink.schemas import Stage
 
 Row = Mapping[str, object]
@@ -109,13 +119,24 @@ class Store:
     """All parts under one root, on any fsspec file system."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
-        self.fs = fs
         self.root = root.rstrip("/")
         self.is_local = isinstance(fs, LocalFileSystem)
+        self.fs: fsspec.AbstractFileSystem = fs if self.is_local or isinstance(fs, Remote) else Remote(fs)
 
     @classmethod
     def at(cls, url: str) -> Store:
-        """Open the store at a local path or any fsspec URL (``memory://…``, ``s3://…``)."""
+        """Open the store at a local path or any fsspec URL (``memory://…``, ``s3://…``).
+
+        Key and endpoint of an object store come from the environment (``AWS_…``, ``FSSPEC_S3_…``).
+        Raises StoreMissing for a URL with one of Airflow's connections in it.
+        """
+        parts = urlsplit(url if "://" in url else "")
+        connection, _, host = parts.netloc.rpartition("@")
+        if parts.scheme in ("s3", "s3a", "gs", "gcs") and connection:
+            raise StoreMissing(
+                f"{parts.scheme}://{host}{parts.path}: the store is named with an Airflow connection, which only "
+                "Airflow knows. Name it without, and give the credentials by the environment"
+            )
         fs, root = fsspec.core.url_to_fs(url)
         return cls(fs, root)
 
@@ -136,22 +157,21 @@ class Store:
 
     def folders(self, *names: str) -> list[str]:
         """The folders within a folder below the root, sorted."""
-        self.fs.invalidate_cache()
+        folder = self.folder(*names)
         try:
-            found = self.fs.ls(self.folder(*names), detail=False)
+            found = self.fs.ls(folder, detail=False)
         except FileNotFoundError:
             return []
-        return sorted(str(path).rstrip("/") for path in found)
+        # Consoles of object stores mark a new folder by an empty object of its name.
+        return sorted({str(path).rstrip("/") for path in found} - {folder})
 
     def dates(self, stage: Stage, language: str) -> list[str]:
         """Partition dates that have at least one part of ``stage``, sorted."""
-        self.fs.invalidate_cache()
         found = self.fs.find(self.folder(stage.name, language))
         return sorted({PurePosixPath(path).parent.name for path in found if str(path).endswith(".parquet")})
 
     def parts(self, stage: Stage, language: str, date: str) -> list[Part]:
         """The parts of ``stage`` that are there, by shard."""
-        self.fs.invalidate_cache()
         found = self.fs.find(self.folder(stage.name, language, date))
         return [Part(self, stage, str(path)) for path in sorted(found) if str(path).endswith(".parquet")]
 
@@ -159,6 +179,36 @@ class Store:
         """Write a small text file whole or not at all."""
         with self.aside(path) as aside:
             Path(aside).write_text(text, encoding="utf-8")
+
+    def create_text(self, path: str, text: str) -> None:
+        """Write a small text file that is not there yet, whole at once; of two who do, one gets FileExistsError.
+
+        Object storage must take a PUT with ``If-None-Match``, as S3 does; where it does not, both may succeed.
+        Raises StoreFull, StoreReadOnly.
+        """
+        with disk_errors(path):
+            if self.is_local:
+                self._link_text(path, text)
+                return
+            try:
+                self.fs.pipe_file(path, text.encode(), mode="create")
+            except OSError:  # who comes second is told so in many ways: a conflict, a condition that does not hold
+                if self.read_text(path) is None:
+                    raise
+                raise FileExistsError(path) from None
+
+    def _link_text(self, path: str, text: str) -> None:
+        # fsspec looks before it writes; a hard link is made or refused in one step, and never half-written.
+        folder, _, name = path.rpartition("/")
+        aside = Path(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_text(text, encoding="utf-8")
+            sync(str(aside))
+            Path(path).hardlink_to(aside)
+            sync(folder)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def read_text(self, path: str) -> str | None:
         """A small text file's content; None where there is no such file."""
@@ -191,7 +241,6 @@ class Store:
                     _sweep(folder)
                 else:
                     self.fs.put_file(aside, path)
-                    self.fs.invalidate_cache(folder)
             finally:
                 Path(aside).unlink(missing_ok=True)
 
@@ -327,6 +376,8 @@ class Part:
             raise PartMissing(
                 f"{self.path}: no such part; run the {self.stage.name!r} stage of this partition first"
             ) from None
+        except UltraLinkError:
+            raise
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             if getattr(error, "errno", None) is not None:  # the file system's, and not Arrow's word for broken pages
                 raise

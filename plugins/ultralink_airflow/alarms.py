@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier
 from airflow.sdk._shared.secrets_masker import redact
@@ -145,6 +146,14 @@ class FailureAlarm(BaseNotifier):
             log.exception("No alarm for this failure")
 
 
+def run_url(dag_id: str, run_id: str) -> str:
+    """The run's page in the UI, as far as Airflow knows its own address ([api] base_url)."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    return f"{base.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+
 def _failure(context: Context) -> Alarm:
     from ultralink.recipe import AlarmKind
     from ultralink.watch.alarm import Alarm
@@ -156,7 +165,7 @@ def _failure(context: Context) -> Alarm:
         f"{task.dag_id}, {partition}: {task.task_id}{shard} has failed after {task.try_number} attempts.",
         f"Why: {error or 'its process came to an end'}",
         f"What to do: {remedy_for(type(error)) or 'Read the log.'}",
-        f"Run: {task.run_id}",
+        f"Run: {run_url(task.dag_id, task.run_id)}",
         f"Log: {getattr(task, 'log_url', 'in the UI')}",
         "Other shards of this task may have failed too: within the hour only the first is told.",
     ]
@@ -190,7 +199,7 @@ def budget_alarm(context: Mapping[str, Any], spent: Spent) -> Alarm:
         AlarmKind.BUDGET,
         f"{task.dag_id} {partition}: {spent.level:.0%} of the budget of {task.task_id} is gone",
         f"{task.dag_id}, {partition}: {where} has spent {' and '.join(filter(None, caps))} of its part.\n{then}\n"
-        f"Run: {task.run_id}\nOf the shards of this task only the first to come so far is told.",
+        f"Run: {run_url(task.dag_id, task.run_id)}\nOf the shards of this task only the first to come so far is told.",
         f"{task.dag_id} {task.run_id} {task.task_id} {spent.level}",
     )
 
@@ -209,7 +218,9 @@ def tell_jumps(night: Night, statistics: Statistics, context: Mapping[str, Any])
             return
         what = " and ".join(jump.what for jump in found)
         now = " ".join(f"{jump.now:.4f}" for jump in found)
-        text = "\n".join([f"{language} {date} differs from the nights before.", *(jump.sentence for jump in found)])
+        lines = [f"{language} {date} differs from the nights before.", *(jump.sentence for jump in found)]
+        task = context["ti"]
+        text = "\n".join([*lines, f"Run: {run_url(task.dag_id, task.run_id)}"])
         with Outbox(alarms, context, lambda: night.store) as outbox:
             title = f"UltraLink {language} {date}: {what} jumped"
             outbox.post(Alarm(AlarmKind.JUMP, title, text, f"{language} {date} {what} {now}"))

@@ -82,7 +82,7 @@ async def tell_late(recipe: str, context: Mapping[str, Any]) -> None:
 def _tell_late(recipe: str, context: Mapping[str, Any]) -> None:
     from ultralink.recipe import AlarmKind, load_recipe
     from ultralink.watch.alarm import Alarm
-    from ultralink_airflow.alarms import Outbox
+    from ultralink_airflow.alarms import Outbox, run_url
     from ultralink_airflow.base import open_store
 
     if recipe == POOL:
@@ -100,7 +100,7 @@ def _tell_late(recipe: str, context: Mapping[str, Any]) -> None:
             f"{run['state']}.",
             "What to do: open the run; see which tasks wait, retry or are slow. A pool without free slots, a teacher "
             "that limits or is down, and a scheduler or worker that stood still are the usual reasons.",
-            f"Run: {run_id}",
+            f"Run: {run_url(dag_id, run_id)}",
         ]
     )
     with Outbox(alarms, context, open_store) as outbox:

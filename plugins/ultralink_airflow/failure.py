@@ -61,6 +61,8 @@ _REMEDIES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.SchemaMismatch, "Run this date again with rebuild, or remove the named part."),
     (errors.StoreFull, "Free space on the store."),
     (errors.StoreMissing, "Set ULTRALINK_STORE to the store's path or URL."),
+    (errors.StoreRefused, "Correct key and secret in the store's connection, and what they may do with the bucket."),
+    (errors.StoreUnreachable, "Wait until the store answers again."),
     (errors.StoreReadOnly, "Make the store writable for Airflow's user."),
     (
         errors.RequestRefused,

@@ -192,6 +192,10 @@ def views(nights: Nights) -> dict[str, str]:
         "shard": f"{good}/tasks/dialogue.generate?map_index=1",
         "browse": nights.url(f"/ultralink/browse?language=zh&date={TODAY.isoformat()}"),
         "row": nights.url(f"/ultralink/rows/zh/{TODAY.isoformat()}/samples/0"),
+        "verdicts": nights.url("/ultralink/verdicts?language=zh"),
+        "pool": nights.url("/ultralink/dags/ultralink_english_pool"),
+        "releases": nights.url("/ultralink/dags/ultralink_release"),
+        "runs": nights.url("/ultralink/?metric=runs"),
     }
 
 
@@ -215,12 +219,89 @@ def test_every_view_opens_and_stays_within_a_phone(nights: Nights, as_admin: Vis
         assert as_admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
+# Texts whose contrast with what is behind them is below WCAG's 4.5, each with its colours as a canvas resolves them.
+FAINT = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgb = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => {
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = rgb(getComputedStyle(one).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const faint = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let seen = 0;
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility() || element.closest(".skip")) continue;
+    seen += 1;
+    const [one, other] = [light(rgb(getComputedStyle(element).color)), light(behind(element))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    const told = `${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 20)}`;
+    if (contrast < 4.5) faint.add(`${contrast.toFixed(2)} ${told}`);
+  }
+  return { seen, faint: [...faint] };
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(nights: Nights, browser: Browser, theme: str) -> None:
+    found = {}
+    for visited in _signed_in(nights, browser, token_of(nights, "admin", "admin"), color_scheme=theme):
+        for name, url in views(nights).items():
+            measured = visited.open(url).evaluate(FAINT)
+            assert measured["seen"] > 10
+            found[name] = measured["faint"]
+    assert {name: faint for name, faint in found.items() if faint} == {}
+
+
+def test_the_keyboard_reaches_the_content_first_and_everything_after(nights: Nights, as_admin: Visit) -> None:
+    page = as_admin.open(nights.url("/ultralink/"))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    focused = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(focused) == "solid"
+
+
+def test_who_wants_no_motion_gets_none(nights: Nights, browser: Browser) -> None:
+    row = views(nights)["row"]
+    for visited in _signed_in(nights, browser, token_of(nights, "admin", "admin"), reduced_motion="reduce"):
+        moving = """[...document.querySelectorAll("*")].map((one) => getComputedStyle(one)).filter(
+            (style) => style.scrollBehavior === "smooth" || parseFloat(style.transitionDuration) > 0
+        ).length"""
+        assert visited.open(row).evaluate(moving) == 0
+
+
+# How light the page is, of 255: its background as it is painted, whatever colour space it is written in.
+BEHIND = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  canvas.fillStyle = getComputedStyle(document.body).backgroundColor;
+  canvas.fillRect(0, 0, 1, 1);
+  return Math.max(...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3));
+}"""
+
+
 def test_the_page_follows_the_system_into_the_dark(nights: Nights, browser: Browser) -> None:
     for visited in _signed_in(nights, browser, token_of(nights, "eve", "viewer"), color_scheme="dark"):
-        for name in ("overview", "run"):
+        for name in views(nights):
             visited.open(views(nights)[name])
             visited.picture(f"{name}-dark")
-            assert visited.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+            assert visited.page.evaluate(BEHIND) < 60
 
 
 def test_the_overview_says_how_the_nights_went(nights: Nights, as_admin: Visit) -> None:
@@ -344,6 +425,8 @@ def test_the_page_is_part_of_airflows_ui(nights: Nights, browser: Browser) -> No
     run = nights.airflow_run("zh", nights.good)
     for url, heading in (
         (nights.url("/dags/ultralink_zh"), "中文"),
+        (nights.url("/dags/ultralink_english_pool"), "English pool"),
+        (nights.url("/dags/ultralink_release"), "Releases"),
         (run, f"中文 · {TODAY.isoformat()}"),
         (f"{run}/tasks/wikipedia.select", "wikipedia.select"),
         (f"{run}/tasks/dialogue.generate/mapped/1", "dialogue.generate · shard 1"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.insight.made_nights import night
 
-from ultralink.insight.targets import progress, spend, target_of
+from ultralink.insight.targets import progress, target_of
 from ultralink.recipe import load_recipe
 
 TODAY = date(2026, 11, 23)
@@ -83,8 +83,3 @@ def test_the_projected_date_is_when_the_target_is_met(counts: list[int]) -> None
         wait = (code.reached - TODAY).days
         assert code.taken + wait * code.per_night >= 16_000 - 1e-6
         assert code.taken + (wait - 1) * code.per_night < 16_000
-
-
-def test_spend_leaves_out_what_has_no_price() -> None:
-    total = spend([1.5, None, 2.25])
-    assert (total.usd, total.nights, total.unpriced) == (3.75, 3, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ultralink.insight.damage import Damages
 from ultralink.insight.throughput import Bill, LedgerRow, bill_of, quantile
 from ultralink.schemas import LEDGER
 from ultralink.store import Store
@@ -83,15 +84,28 @@ def test_constant_latencies_make_no_trouble() -> None:
 def test_a_published_night_is_read_from_its_ledger(tmp_path: Path) -> None:
     store = Store.at(str(tmp_path))
     store.part(LEDGER, "fr", "2026-11-01").write([dict(row())], "made")
-    bill = bill_of(store, "fr", "2026-11-01")
+    bill = bill_of(store, "fr", "2026-11-01", Damages())
     assert bill is not None
     assert bill.published
     assert bill.total.calls == 10
 
 
 def test_a_night_without_anything_has_an_empty_bill(tmp_path: Path) -> None:
-    bill = bill_of(Store.at(str(tmp_path)), "fr", "2026-11-01")
+    bill = bill_of(Store.at(str(tmp_path)), "fr", "2026-11-01", Damages())
     assert bill is not None
     assert not bill.published
     assert bill.rows == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_ledger_is_named_and_the_journal_takes_its_place(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    path = Path(store.part(LEDGER, "fr", "2026-11-01").path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1")
+    damages = Damages()
+    bill = bill_of(store, "fr", "2026-11-01", damages)
+    assert bill is not None
+    assert not bill.published
+    (line,) = damages.lines
+    assert "ledger/fr/2026-11-01" in line

@@ -159,13 +159,19 @@ def test_a_notifier_that_is_only_asynchronous_is_awaited(store: Store, monkeypat
 def test_shards_that_fail_together_send_one_mail_that_says_what_to_do(mails: FakeMailServer, store: Store) -> None:
     from ultralink_airflow.alarms import FailureAlarm
 
-    for shard in range(4):
+    for shard in range(40):
         failed = {**context(map_index=shard), "exception": errors.KeyRejected("the key is refused")}
         FailureAlarm(alarms())(failed)
     FailureAlarm(alarms())({**context(), "exception": None})  # killed: another cause, another mail
     first, second = mails.mails
     assert first["Subject"] == "ultralink_fr 2026-11-23: dialogue.generate failed: KeyRejected"
-    for words in ("the key is refused", "Admin &gt; Connections", "http://airflow/log", "[0]"):
+    for words in (
+        "the key is refused",
+        "Admin &gt; Connections",
+        "http://airflow/log",
+        "[0]",
+        "/dags/ultralink_fr/runs/scheduled__1",
+    ):
         assert words in words_of(first)
     assert "killed" in str(second["Subject"])
 
@@ -198,6 +204,14 @@ def test_the_budget_is_told_per_task_and_level(mails: FakeMailServer, store: Sto
     ]
 
 
+def test_a_run_s_address_is_airflow_s_own_with_odd_signs_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ultralink_airflow.alarms import run_url
+
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.org/data/")
+    found = run_url("ultralink_fr", "manual__2026-11-23T01:02:03+00:00")
+    assert found == "https://airflow.example.org/data/dags/ultralink_fr/runs/manual__2026-11-23T01%3A02%3A03%2B00%3A00"
+
+
 def statistics(date: str, rejects: int, store: Store) -> Statistics:
     made = Statistics(
         language="fr", date=date, articles=9, passages=9, pool=None, calls=5, prompt_tokens=1, cached_tokens=0,
@@ -222,6 +236,7 @@ def test_a_night_that_jumps_is_told_once(mails: FakeMailServer, store: Store) ->
     assert mail["Subject"] == "UltraLink fr 2026-11-06: reject rate of chat_specific jumped"
     assert "50% of the rows" in words_of(mail)
     assert "leak: x (90)" in words_of(mail)
+    assert "/dags/ultralink_fr/runs/scheduled__1" in words_of(mail)
 
 
 def test_a_comparison_that_fails_fails_no_task(store: Store, caplog: pytest.LogCaptureFixture) -> None:

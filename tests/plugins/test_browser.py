@@ -175,7 +175,8 @@ def test_a_search_that_stopped_offers_to_go_on(client: TestClient, monkeypatch: 
         "rows/fr/2026-11-03/ledger/0", "rows/fr/2026-11-03/samples/-1", "rows/fr/2026-11-03/samples/1e3",
         "rows/fr/..%2F..%2Fx/samples/0", "rows/fr/2026-11-03/samples/9999999999", "rows/..%2Ffr/2026-11-03/samples/0",
         "browse/step?language=fr", "browse/step?language=fr&page=x", "verdicts.jsonl", "verdicts.jsonl?language=de",
-        "verdicts.jsonl?language=fr&date=..%2F..%2Fx", "verdicts.jsonl?language=fr&form=secrets", "verdicts",
+        "verdicts.jsonl?language=fr&date=..%2F..%2Fx", "verdicts.jsonl?language=fr&form=secrets",
+        "verdicts?language=de",
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_a_friendly_page(client: TestClient, address: str) -> None:
@@ -227,6 +228,54 @@ def test_a_verdict_is_kept_shown_replaced_exported_and_taken_back(client: TestCl
     client.post("verdicts", data=form(client, address, thumb="none"), headers=ORIGIN)
     assert lines(client) == []
     assert client.get("verdicts.jsonl?language=fr").headers["content-type"].startswith("application/x-ndjson")
+
+
+def test_verdicts_are_listed_filtered_and_withdrawn(client: TestClient, store: Store) -> None:
+    for number, changes in ((0, {"thumb": "down", "fault": "other", "note": HOSTILE}), (1, {}), (2, {})):
+        client.post("verdicts", data=form(client, f"rows/fr/{NIGHT}/samples/{number}", **changes), headers=ORIGIN)
+    html = get(client, "verdicts?language=fr")
+    assert "3 verdicts" in html
+    assert not set(html) & set("\u202e\u2066\x1b")
+    assert ESCAPED in html
+    linked = [link for link in links(html) if "/rows/fr/" in link]
+    assert len(linked) == 3
+    for link in linked:
+        assert "another row stands here" not in get(client, link)
+    assert "2 verdicts" in get(client, "verdicts?language=fr&thumb=up")
+    assert "1 verdict," in get(client, "verdicts?language=fr&thumb=down&user=anna")
+    assert "No verdict fits" in get(client, "verdicts?language=fr&user=bert")
+    assert "No verdict fits" in get(client, f"verdicts?language=fr&date={DATES[0]}")
+    assert "3 verdicts" in get(client, f"verdicts?language=fr&date={NIGHT}")
+    assert "Nobody has judged" in get(client, "verdicts?language=es")
+    for row_id in re.findall(r'name="row_id" value="([^"]*)"', html):
+        given = {"language": "fr", "night": NIGHT, "kind": "samples", "row_id": row_id}
+        assert client.post("verdicts/withdraw", data=given).status_code == 403
+        assert client.post("verdicts/withdraw", data=given, headers=ORIGIN).status_code == 303
+    assert lines(client) == []
+
+
+def test_another_users_verdict_is_shown_and_not_withdrawn(client: TestClient) -> None:
+    from airflow.api_fastapi.core_api.security import get_user
+
+    client.post("verdicts", data=form(client, f"rows/fr/{NIGHT}/samples/0"), headers=ORIGIN)
+    (row_id,) = re.findall(r'name="row_id" value="([^"]*)"', get(client, "verdicts?language=fr"))
+    app = client.app.routes[-1].app  # type: ignore[attr-defined]
+    app.dependency_overrides[get_user] = lambda: SimpleNamespace(get_name=lambda: "bert")
+    html = get(client, "verdicts?language=fr")
+    assert "anna" in html
+    assert "Withdraw" not in html
+    given = {"language": "fr", "night": NIGHT, "kind": "samples", "row_id": row_id}
+    client.post("verdicts/withdraw", data=given, headers=ORIGIN)
+    assert len(lines(client)) == 1
+    for forged in ({"language": "de"}, {"night": "../x"}, {"kind": "ledger"}):
+        assert client.post("verdicts/withdraw", data={**given, **forged}, headers=ORIGIN).status_code == 404
+    assert client.post("verdicts/withdraw", data={**given, "language": "es"}, headers=ORIGIN).status_code == 403
+
+
+def test_a_verdict_of_a_row_that_has_moved_leads_to_a_search(client: TestClient) -> None:
+    html = get(client, f"rows/fr/{NIGHT}/samples/0?judged=another-id")
+    assert "another row stands here" in html
+    assert "q=another-id" in html
 
 
 @pytest.mark.parametrize(

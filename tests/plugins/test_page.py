@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.insight.made_nights import night, publish
+from tests.insight.night_rows import reject
 
+from ultralink.pool.row import Kind
+from ultralink.release.manifest import Configuration, Manifest, ReleasedNight
+from ultralink.schemas import CHOICE, DIALOGUE_REJECTS, DIALOGUES, LEDGER, PASSAGES, POOL_REJECTS, SELECTION
+from ultralink.stages.edition import PoolStatistics
 from ultralink.store import Store
 
 if TYPE_CHECKING:
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = (TODAY - timedelta(days=1)).isoformat()
+EDITION = "2026-11-01"
 RUN = "manual__2026-11-01T00:00:00+00:00__abc"
 HOSTILE = '<script>alert("x")</script>\u202e'
 
@@ -38,7 +46,7 @@ def dags(airflow_db: None) -> None:
         if session.get(DagBundleModel, "dags-folder") is None:
             session.add(DagBundleModel(name="dags-folder"))
             session.flush()
-        for dag_id in ("ultralink_zh", "ultralink_fr", "ultralink_english_pool", "other"):
+        for dag_id in ("ultralink_zh", "ultralink_fr", "ultralink_english_pool", "ultralink_release", "other"):
             session.merge(DagModel(dag_id=dag_id, bundle_name="dags-folder", fileloc="f", relative_fileloc="f"))
         session.flush()
         for dag_id, run_id, key, state, conf in (
@@ -46,6 +54,8 @@ def dags(airflow_db: None) -> None:
             ("ultralink_zh", "dry", TODAY.isoformat(), DagRunState.RUNNING, {"dry_run": True}),
             ("ultralink_fr", "running", YESTERDAY, DagRunState.RUNNING, {}),
             ("ultralink_fr", "later", YESTERDAY, DagRunState.SUCCESS, {}),
+            ("ultralink_english_pool", "pooled", EDITION, DagRunState.SUCCESS, {}),
+            ("ultralink_release", "released", YESTERDAY, DagRunState.SUCCESS, {}),
         ):
             run = DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, conf=conf, state=state)
             run.partition_key = key
@@ -92,8 +102,14 @@ def admin(login: Login, store: Store) -> TestClient:
 ROUTES = [
     "/",
     "/dags/ultralink_zh",
+    "/dags/ultralink_english_pool",
+    "/dags/ultralink_release",
     f"/runs/ultralink_zh/{RUN}",
     f"/runs/ultralink_zh/{RUN}/tasks/dialogue.generate",
+    "/runs/ultralink_english_pool/pooled",
+    "/runs/ultralink_release/released",
+    "/releases/2026.11.01",
+    "/verdicts?language=zh",
     "/browse?language=zh",
     "/browse/step?language=zh&page=2026-11-01.0",
     "/rows/zh/2026-11-01/samples/0",
@@ -114,6 +130,8 @@ def test_nobody_gets_in_without_a_session(login: Login, store: Store, route: str
     assert "Please log in" in answer.text
     forged = client.get(f"/ultralink{route}", headers={"cookie": "_token=e30.e30.x"})
     assert forged.status_code in {401, 403}
+    for each in (answer, forged):
+        assert "default-src 'self'" in each.headers["content-security-policy"]
 
 
 def test_every_route_is_behind_the_session() -> None:
@@ -124,7 +142,7 @@ def test_every_route_is_behind_the_session() -> None:
         assert any(each.call is signed_in for each in route.dependant.dependencies), route.path  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("route", ["/", "/no/such/page", "/static/page.css"])
+@pytest.mark.parametrize("route", ROUTES)
 def test_every_answer_has_its_headers(admin: TestClient, route: str) -> None:
     headers = admin.get(f"/ultralink{route}").headers
     policy = headers["content-security-policy"]
@@ -149,7 +167,13 @@ def test_a_language_that_may_not_be_read_leaves_no_trace(login: Login, store: St
     for route in (
         "/?language=fr",
         "/dags/ultralink_fr",
+        "/dags/ultralink_english_pool",
+        "/dags/ultralink_release",
         "/runs/ultralink_fr/running",
+        "/runs/ultralink_english_pool/pooled",
+        "/runs/ultralink_release/released",
+        "/releases/2026.11.01",
+        "/verdicts?language=fr",
         "/browse?language=fr",
         "/browse/step?language=fr&page=2026-11-01.0",
         "/rows/fr/2026-11-01/samples/0",
@@ -171,6 +195,20 @@ def test_the_overview_shows_figures_states_and_spend(admin: TestClient, store: S
     assert "1 without a known price" in page
 
 
+def test_a_backfill_counts_in_the_month_in_which_it_was_paid(admin: TestClient, store: Store) -> None:
+    old = night("zh", "2020-01-01", cost=7.5).model_copy(update={"paid_usd": {TODAY.isoformat(): 7.5}})
+    publish(store, old, night("fr", "2020-02-01", cost=99.0).model_copy(update={"paid_usd": {"2020-02-01": 99.0}}))
+    page = admin.get("/ultralink/").text
+    assert f"<b>$7.50</b><span>paid in {TODAY:%B %Y}" in page
+    assert re.search(r"2020-02</th><td class=\"n\">\$99\.00", page)
+
+
+def test_the_calendar_can_show_how_runs_went(admin: TestClient, store: Store) -> None:
+    page = admin.get("/ultralink/?metric=runs").text
+    assert re.search(r'class="cell h0 failed run"[^>]*>✗', page)
+    assert re.search(r'class="cell h0 going run"[^>]*>…', page)
+
+
 @pytest.mark.parametrize(
     "route",
     [
@@ -183,12 +221,23 @@ def test_the_overview_shows_figures_states_and_spend(admin: TestClient, store: S
         "/?until=..%2F..",
         "/dags/ultralink_xx",
         "/dags/other",
-        "/dags/ultralink_english_pool",
         "/dags/..%2f..%2fetc",
         "/runs/ultralink_zh/unknown",
         "/runs/ultralink_zh/%00",
         "/runs/ultralink_zh/..%2F..%2Fetc%2Fpasswd",
         "/runs/ultralink_xx/unknown",
+        "/runs/ultralink_english_pool/unknown",
+        "/runs/ultralink_english_pool/pooled/tasks/no.such",
+        "/runs/ultralink_release/unknown",
+        "/releases/2026.11.01",
+        "/releases/latest",
+        "/releases/..%2F..%2Fetc",
+        "/releases/.staging",
+        "/releases/%2e%2e",
+        "/verdicts?language=xx",
+        "/verdicts?language=zh&date=..%2F..",
+        "/verdicts?language=zh&thumb=sideways",
+        "/verdicts?language=zh&skip=-1",
         f"/runs/ultralink_zh/{RUN}/tasks/no.such",
         f"/runs/ultralink_zh/{RUN}/tasks/dialogue.generate?map_index=99",
         f"/runs/ultralink_zh/{RUN}/tasks/dialogue.generate?map_index=x",
@@ -256,6 +305,37 @@ def test_a_remote_store_that_does_not_answer_gives_the_same_page(login: Login, m
     assert "no route to host" in answer.text
 
 
+@pytest.mark.parametrize("route", ["/", "/browse?language=zh", f"/runs/ultralink_zh/{RUN}", "/verdicts?language=zh"])
+def test_a_store_that_hangs_is_given_up_soon(login: Login, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    from ultralink_airflow.page import shelf
+
+    released = threading.Event()
+    monkeypatch.setattr(shelf, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(shelf, "open_store", lambda: released.wait(60))
+    try:
+        answer = login("admin", "admin").get(f"/ultralink{route}")
+    finally:
+        released.set()
+    assert answer.status_code == 503
+    assert "has not answered within" in answer.text
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_server_of_s3_that_never_answers_is_given_up(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection, and says nothing: what a client waits for longest."""
+    s3fs = pytest.importorskip("s3fs")
+    from ultralink_airflow.page import shelf
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        fs = s3fs.S3FileSystem(key="k", secret="s", endpoint_url=url, skip_instance_cache=True)
+        monkeypatch.setattr(shelf, "open_store", lambda: Store(fs, "bucket/ultralink"))
+        monkeypatch.setattr(shelf, "_S3_PATIENCE", {**shelf._S3_PATIENCE, "connect_timeout": 0.2, "read_timeout": 0.2})
+        answer = login("admin", "admin").get("/ultralink/")
+    assert answer.status_code == 503
+    assert "The store does not answer" in answer.text
+
+
 def test_the_name_of_a_connection_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     from ultralink_airflow.page.shelf import place
 
@@ -288,11 +368,104 @@ def test_what_nobody_foresaw_has_its_headers_and_page_too(
     assert "no-store" in answer.headers["cache-control"]
 
 
-def test_damaged_statistics_leave_the_run_to_be_seen(admin: TestClient, store: Store) -> None:
-    store.write_text(store.folder("statistics", "zh", f"{YESTERDAY}.json"), "{")
+@pytest.mark.parametrize("statistics", ["{", "[]", '{"language": "zh"}', "\udcff", ""])
+def test_damage_leaves_the_rest_of_a_run_to_be_seen(admin: TestClient, store: Store, statistics: str) -> None:
+    path = Path(store.folder("statistics", "zh", f"{YESTERDAY}.json"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(statistics.encode(errors="surrogateescape"))
+    store.part(SELECTION, "zh", YESTERDAY).write([selected(1), selected(2)], "made")
+    for stage in (DIALOGUES, DIALOGUE_REJECTS, CHOICE, LEDGER):
+        part = Path(store.part(stage, "zh", YESTERDAY).path)
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"PAR1")
+    store.part(SELECTION, "zh", YESTERDAY, 1).write([selected(3)], "made")
+    Path(store.part(PASSAGES, "zh", YESTERDAY).path).parent.mkdir(parents=True)
+    Path(store.part(SELECTION, "zh", YESTERDAY, 1).path).rename(store.part(PASSAGES, "zh", YESTERDAY).path)
     answer = admin.get(f"/ultralink/runs/ultralink_zh/{RUN}")
     assert answer.status_code == 200
-    assert "not published yet" in answer.text
+    assert "articles chosen: 2" in answer.text
+    assert "Something in the store cannot be read" in answer.text
+    for name in ("statistics", "dialogues", "dialogue_rejects", "choice", "ledger", "passages"):
+        assert re.search(rf"/{name}/zh/{YESTERDAY}.*(rebuild|clear the publish task)", answer.text), name
+
+
+def test_an_edition_of_the_pool_has_its_tab_and_its_run(admin: TestClient, store: Store) -> None:
+    edition(store)
+    for route in ("/dags/ultralink_english_pool", "/runs/ultralink_english_pool/pooled"):
+        page = admin.get(f"/ultralink{route}").text
+        assert "rows of its sources: 9" in page
+        assert "whole and clean: 7" in page
+        assert "distinct: 6" in page
+        assert "rows in the pool: 4" in page
+        assert "place" in page
+    tab = admin.get("/ultralink/dags/ultralink_english_pool").text
+    assert "published nights drew from it" in tab
+    assert "$1.25" in tab
+
+
+def test_an_edition_whose_rejects_are_damaged_shows_the_rest(admin: TestClient, store: Store) -> None:
+    edition(store)
+    Path(store.part(POOL_REJECTS, "en", EDITION).path).write_bytes(b"PAR1")
+    store.write_text(store.folder("statistics", "pool", "2026-10-01.json"), "{")
+    page = admin.get("/ultralink/dags/ultralink_english_pool").text
+    assert "rows in the pool: 4" in page
+    assert "statistics/pool/2026-10-01.json: " in page
+    assert f"pool_rejects/en/{EDITION}/00000.parquet: " in page
+
+
+def test_releases_have_their_tab_and_their_run(admin: TestClient, store: Store) -> None:
+    release(store)
+    tab = admin.get("/ultralink/dags/ultralink_release").text
+    assert 'href="/ultralink/releases/2026.11.01"' in tab
+    assert "1,200" in tab
+    run = admin.get("/ultralink/runs/ultralink_release/released").text
+    assert "release 2026.11.01" in run
+    assert "without test items: 1,250" in run
+    page = admin.get("/ultralink/releases/2026.11.01").text
+    assert "# The card &lt;script&gt;" in page
+    assert "\u202e" not in page
+
+
+def test_a_release_that_cannot_be_read_leaves_the_others(admin: TestClient, store: Store) -> None:
+    release(store)
+    store.write_text(store.folder("releases", "2026.11.02", "release.json"), "{")
+    tab = admin.get("/ultralink/dags/ultralink_release").text
+    assert 'href="/ultralink/releases/2026.11.01"' in tab
+    assert "releases/2026.11.02" in tab
+    assert "Something in the store cannot be read" in tab
+
+
+def selected(position: int) -> dict[str, object]:
+    return {"position": position, "page_id": position, "title": "t", "revision_id": None}
+
+
+def edition(store: Store) -> None:
+    """A published edition: of nine chats four are in the pool."""
+    turned = [reject(1, "malformed", reason="x"), reject(2, "cleaning", reason="empty"), reject(3, "duplicate")]
+    steps = ["english_rows", "english_rows", "distinct_rows", "screened_rows", "screened_rows"]
+    turned += [reject(4, "screen", reason="place (Paris)"), reject(5, "screen", reason="place (Rome)")]
+    rows = [{**row, "subset": "chat_agnostic", "stage": step} for row, step in zip(turned, steps, strict=True)]
+    store.part(POOL_REJECTS, "en", EDITION).write(rows, "made")
+    made = PoolStatistics(
+        date=EDITION, run="pooled", changed=True, digest="d", rows={Kind.CHAT: 4}, clusters={Kind.CHAT: 2},
+        rejects={"malformed": 1, "cleaning: empty": 1, "duplicate": 1, "screen: place": 2}, calls=6, prompt_tokens=1,
+        cached_tokens=0, completion_tokens=1, cost_usd=1.25, paid_usd={EDITION: 1.25}, outputs={},
+    )  # fmt: skip
+    store.write_text(store.folder("statistics", "pool", f"{EDITION}.json"), made.model_dump_json())
+
+
+def release(store: Store) -> None:
+    """A published release of 1,200 rows."""
+    manifest = Manifest(
+        version="2026.11.01", created=datetime(2026, 11, 2, tzinfo=UTC), run_id="released", tool="t", fingerprint="f",
+        languages=("zh",), since=None, until="2026-11-01", formats=(), missing={"zh": ("code",)},
+        sources=(ReleasedNight(language="zh", date="2026-11-01", rows=1300, digest="d"),),
+        configurations=(Configuration(language="zh", subset="math", train=1100, validation=100),),
+        removed={"exact": 40, "decontaminate": 10}, files=(), recipe={},
+    )  # fmt: skip
+    folder = store.folder("releases", "2026.11.01")
+    store.write_text(f"{folder}/release.json", manifest.model_dump_json())
+    store.write_text(f"{folder}/README.md", "# The card <script>alert(1)</script>\u202e")
 
 
 def test_hostile_text_in_the_figures_is_escaped(admin: TestClient, store: Store) -> None:

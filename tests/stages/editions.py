@@ -21,8 +21,11 @@ from ultralink.teacher.endpoint import Endpoint
 MODEL = "offline-teacher"
 
 
-def edition(root: Path, overlay: Mapping[str, object] | None = None, **changes: object) -> Edition:
-    """An edition on ``root``; ``overlay`` replaces dotted fields of the recipe, ``changes`` those of Edition."""
+def edition(root: Path | str, overlay: Mapping[str, object] | None = None, **changes: object) -> Edition:
+    """An edition on ``root``, a path or a URL.
+
+    ``overlay`` replaces dotted fields of the recipe, ``changes`` those of Edition.
+    """
     recipe = read_yaml(POOL_RECIPE, PoolRecipe, RecipeError, dict(overlay or {}))
     settings: dict[str, object] = {
         "recipe": recipe,

@@ -147,7 +147,7 @@ def test_what_was_answered_is_not_paid_again(tmp_path: Path) -> None:
     written.unlink()
     again = calibrated(script, night(tmp_path))
     assert again.outputs == built.outputs
-    assert again.line.endswith("0 calls paid")
+    assert "0 calls paid" in again.line
     assert len(script.judged) == ITEMS
     assert written.read_bytes() == content
 

@@ -99,6 +99,19 @@ def test_a_rebuild_gives_the_same_bytes_and_pays_nothing(tmp_path: Path, teacher
     assert calls(teacher) == asked
 
 
+def test_the_next_edition_pays_for_new_chats_alone(tmp_path: Path, teacher: Running) -> None:
+    sources = [each.model_dump(mode="json") for each in edition(tmp_path).recipe.sources]
+    built(edition(tmp_path, {"sources": sources[:1]}), at(teacher))
+    first = calls(teacher)
+    grown = edition(tmp_path, {"sources": sources[:2]}, date="2026-11-02", run_id="manual__2")
+    built(grown, at(teacher))
+    assert teacher.stats()["unique"] == calls(teacher) > first > 0
+    same = edition(tmp_path, {"sources": sources[:2]}, date="2026-11-03", run_id="manual__3")
+    built(same, at(teacher))
+    found = [read_pool_statistics(one.store, one.date) for one in (grown, same)]
+    assert [one.calls for one in found if one] == [calls(teacher) - first, 0]
+
+
 def test_only_another_pool_is_news(tmp_path: Path, teacher: Running) -> None:
     path = tmp_path / "problems.jsonl"
     overlay = {"sources": [source(path, "math", "metamath", [problem(number) for number in range(20)])]}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.teacher.batching import (
+    LIMITS,
     Answer,
     Killed,
     Provider,
@@ -30,6 +31,7 @@ from tests.teacher.batching import (
     to_the_end,
 )
 from tests.teacher.fake_teacher import CARDS, KEY, endpoint, fake_teacher, opened, say
+from tests.teacher.test_listener import Heard
 
 from ultralink.errors import (
     BatchCancelled,
@@ -41,11 +43,13 @@ from ultralink.errors import (
     RequestRefused,
     TeacherUnavailable,
 )
+from ultralink.recipe import Mode
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.batch.client import Batch, BatchClient
 from ultralink.teacher.batch.tickets import Stage
+from ultralink.teacher.batch.waves import Waves
 from ultralink.teacher.budget import Budget
-from ultralink.teacher.desk import rehearsal
+from ultralink.teacher.desk import rehearsal, teacher
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.live import Origin
@@ -635,12 +639,120 @@ def test_what_was_answered_elsewhere_meanwhile_still_costs(tmp_path: Path) -> No
     async def check() -> None:
         one = batch_desk(tmp_path)
         async with provider() as served:
-            with pytest.raises(Waiting):
-                await attempt(one, served.url, ROWS, once)
-            await attempt(replace(one, mode="live", task="shard-1", writer="b"), served.url, ROWS, once)
+            live = replace(one, mode="live", task="shard-1", writer="b")
+            async with teacher(live, endpoint(served.url)) as ask:  # it has begun before the batch was sent
+                with pytest.raises(Waiting):
+                    await attempt(one, served.url, ROWS, once)
+                for row in ROWS:
+                    await once(row, ask)
             await to_the_end(one, served.url, ROWS, once)
             table = ledger(journal(one), CARDS).to_pylist()
             assert sum(row["paid"] for row in table) == sum(served.paid.values()) == 2 * len(ROWS)
+
+    asyncio.run(check())
+
+
+# --- other shards than before --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["batch", "live"])
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_rows_of_a_shard_that_is_no_more_are_not_paid_for_again(tmp_path: Path, mode: Mode, seconds: float) -> None:
+    async def check() -> None:
+        one, two = batch_desk(tmp_path), batch_desk(tmp_path, task="shard-1", writer="b")
+        async with provider(seconds=seconds) as served:
+            for desk_, rows in ((one, ROWS[:1]), (two, ROWS[1:])):
+                with pytest.raises(Waiting):
+                    await attempt(desk_, served.url, rows)
+            fewer = replace(one, mode=mode, writer="c", origin=Origin("run-2", 0))
+            assert results(await to_the_end(fewer, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert len(served.paid) == 3 * len(ROWS)
+            assert all(ticket.stage is Stage.DONE for ticket in tickets(two))
+            paid = [record for record in journal(one) if record.step == "first"]
+            assert sorted(record.run for record in paid) == ["run-1"] * len(ROWS)  # and the run that sent it has paid
+
+    asyncio.run(check())
+
+
+def test_what_an_expired_batch_of_a_former_shard_lacks_is_sent_once(tmp_path: Path) -> None:
+    async def check() -> None:
+        one, former = batch_desk(tmp_path), batch_desk(tmp_path, task="shard-1", writer="b")
+        async with provider(expire=1) as served:
+            with pytest.raises(Waiting):
+                await attempt(former, served.url, ROWS, once)
+            await ended(served)
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+            assert [ticket.ended for ticket in tickets(former)] == ["expired"]
+            assert len(tickets(one)) == 1
+
+    asyncio.run(check())
+
+
+def test_a_former_shards_upload_that_never_became_a_batch_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        one, former = batch_desk(tmp_path), batch_desk(tmp_path, task="shard-1", writer="b")
+
+        async def killed(self: BatchClient, file_id: str, tag: str) -> Batch:
+            raise Killed
+
+        async with provider() as served:
+            with monkeypatch.context() as patch:
+                patch.setattr(BatchClient, "create", killed)
+                with pytest.raises(Killed):
+                    await attempt(former, served.url, ROWS, once)
+            assert [ticket.stage for ticket in tickets(former)] == [Stage.UPLOADED]
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_an_attempt_whose_answers_came_in_behind_its_back_asks_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        one, other = batch_desk(tmp_path), batch_desk(tmp_path, task="shard-1", writer="b")
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            await ended(served)
+            real = Waves.settle
+
+            async def late(self: Waves) -> None:  # another task takes the batch in, after this journal was read
+                monkeypatch.setattr(Waves, "settle", real)
+                await to_the_end(other, served.url, ROWS, once)
+                await real(self)
+
+            monkeypatch.setattr(Waves, "settle", late)
+            with pytest.raises(Waiting, match="taken over"):
+                await attempt(one, served.url, ROWS, once)
+            assert results(await attempt(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_the_last_line_says_what_was_paid_by_batch_and_at_what_price(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            await to_the_end(one, served.url, ROWS, once)
+            async with teacher(one, endpoint(served.url, limits=LIMITS)) as ask:
+                for row in ROWS:
+                    await once(row, ask)
+                # 10 prompt tokens at 100 and 5 of the answer at 200 USD per million, at half the price
+                assert ask.tally.line() == (
+                    "3 calls paid by batch, at its price: 30 + 15 tokens (0 cached), $0.0030, 3 answers read"
+                )
+            again = replace(one, origin=Origin("run-2", 0))
+            async with teacher(again, endpoint(served.url, limits=LIMITS)) as ask:
+                for row in ROWS:
+                    await once(row, ask)
+                assert ask.tally.line() == "0 calls paid, 3 replayed, 0 + 0 tokens (0 cached), $0.0000"
 
     asyncio.run(check())
 
@@ -813,6 +925,22 @@ def test_a_rehearsal_in_batch_mode_shows_the_batch_price(tmp_path: Path) -> None
             return ask.tally.total.cost_usd
 
     assert asyncio.run(price("batch")) == pytest.approx(asyncio.run(price("live")) / 2)
+
+
+def test_what_a_batch_cost_and_the_budgets_levels_are_told_to_the_listener(tmp_path: Path) -> None:
+    async def check() -> None:
+        heard = Heard()
+        # An answer costs 0.001 USD, at worst 0.0055: the first finds room, a later one does not.
+        one = batch_desk(tmp_path, listener=heard, budget=Budget(usd=0.0066))
+        async with provider() as served:
+            with pytest.raises(BudgetExceeded):
+                await to_the_end(one, served.url, ["a"])
+            assert heard.sums["priced"].paid == sum(served.paid.values()) > 0
+            assert heard.sums["priced"].cost_usd == pytest.approx(0.001 * sum(served.paid.values()))
+            assert heard.latencies == []  # a batch's hours are no latency
+            assert heard.levels[-1].level == 1.0
+
+    asyncio.run(check())
 
 
 def test_a_wave_that_the_budget_has_no_room_for_is_not_sent(tmp_path: Path) -> None:

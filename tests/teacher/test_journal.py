@@ -530,6 +530,24 @@ def on_memory(work: Callable[[fsspec.AbstractFileSystem, str], Coroutine[None, N
             fs.rm(folder, recursive=True)
 
 
+def test_what_earlier_journals_answer_is_found_but_counted_there(tmp_path: Path) -> None:
+    write(tmp_path / "one", "a", record(1), record(2))
+    write(tmp_path / "two", "a", record(2, created="2026-11-02T12:00:00.000000+00:00"), record(3))
+
+    async def main() -> None:
+        async with Journal.open(
+            LOCAL, str(tmp_path / "two"), "b", [str(tmp_path / "one"), str(tmp_path / "none")]
+        ) as two:
+            assert await two.get(key(1)) == record(1)
+            assert key(1) in two
+            assert await two.get(key(2)) == record(2, created="2026-11-02T12:00:00.000000+00:00")  # its own comes first
+            assert await two.get(key(4)) is None
+            assert {each.key for each in two.records()} == {key(2), key(3)}
+            assert len(two) == 2
+
+    asyncio.run(main())
+
+
 def test_on_an_object_store_each_commit_is_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.ObjectStorage, "window_s", 0.01)
 

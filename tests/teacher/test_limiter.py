@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import os
 import random
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.teacher.fake_teacher import Reply, completion, error, good, opened, s
 from ultralink.errors import TeacherUnavailable
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.limiter import Limiter
-from ultralink.teacher.pace import FLOOR, PROBE, RAMP_TO, Bucket, Pace
+from ultralink.teacher.pace import ALONE, FLOOR, PROBE, RAMP_TO, Bucket, Pace, Standing, Ticket
 from ultralink.teacher.roster import Roster
 
 LOCAL = fsspec.filesystem("file")
@@ -235,6 +235,123 @@ def test_a_bucket_lets_through_no_more_than_its_rate_and_burst(
         assert taken <= rate * now + burst + largest + 1e-6
 
 
+# --- several at one limit that nobody told, in simulated time ----------------------------------
+
+
+@dataclass
+class Together:
+    """Shards at one endpoint that lets ``limit`` requests per second through, by a sliding second."""
+
+    limit: int
+    noise: float = 0.0
+    share: bool = True
+    seed: int = 0
+    latency_s: float = 0.2
+    beat_s: float = 3.0
+    rows: int = 32
+    answered: list[tuple[float, int]] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    _events: list[tuple[float, int, str, int, Ticket | None]] = field(default_factory=list)
+    _pushed: int = 0
+
+    def run(self, starts: list[float], seconds: float) -> None:
+        """Each begins at its start, always has more to ask, and waits a little with a row that met a 429."""
+        draw, recent = random.Random(self.seed), deque[float]()
+        paces: dict[int, Pace] = {}
+        told: dict[int, Standing] = {}
+        free, wake = [self.rows] * len(starts), [0.0] * len(starts)
+        for who, start in enumerate(starts):
+            self._push(start + draw.uniform(0, 0.05), "beat", who)
+        while self._events and self._events[0][0] < seconds:
+            now, _, what, who, ticket = heapq.heappop(self._events)
+            pace = paces.setdefault(who, Pace(now))
+            if what == "beat":
+                if self.share:
+                    told[who] = pace.share([each for other, each in told.items() if other != who], now)
+                self._push(now + self.beat_s * draw.uniform(0.97, 1.03), "beat", who)
+            elif what == "429":
+                assert ticket is not None
+                pace.limited(ticket, now)
+                self.refused.append(now)
+                self._push(now + draw.uniform(0.25, 1.0), "free", who)
+            elif what in ("ok", "free"):
+                free[who] += 1
+                if what == "ok":
+                    self.answered.append((now, who))
+            while free[who]:
+                if (delay := pace.delay(now)) > 1e-9:
+                    if wake[who] <= now or wake[who] > now + delay + 1e-3:
+                        wake[who] = now + min(delay, 1.0) + 1e-4
+                        self._push(wake[who], "go", who)
+                    break
+                free[who] -= 1
+                while recent and recent[0] < now - 1:
+                    recent.popleft()
+                is_refused = draw.random() < self.noise or len(recent) >= self.limit
+                if not is_refused:
+                    recent.append(now)
+                after = 0.003 if is_refused else self.latency_s * draw.uniform(0.9, 1.1)
+                self._push(now + after, "429" if is_refused else "ok", who, pace.send(now))
+
+    def parts(self, since: float, shards: int) -> list[float]:
+        """Of each, its answers from ``since`` on, in equal parts."""
+        counts = Counter(who for at, who in self.answered if at >= since)
+        return [counts[who] * shards / counts.total() for who in range(shards)]
+
+    def _push(self, at: float, what: str, who: int, ticket: Ticket | None = None) -> None:
+        self._pushed += 1
+        heapq.heappush(self._events, (at, self._pushed, what, who, ticket))
+
+
+BACKFILL_FIRST = [0.0] * 7 + [20.0]
+NIGHT_FIRST = [20.0] * 7 + [0.0]
+
+
+@pytest.mark.parametrize("starts", [BACKFILL_FIRST, NIGHT_FIRST, [0.0] * 8])
+@pytest.mark.parametrize("limit", [40, 80, 400])
+@pytest.mark.parametrize("seed", range(3))
+def test_who_comes_to_a_hidden_limit_gets_an_equal_part_whoever_was_first(
+    starts: list[float], limit: int, seed: int
+) -> None:
+    together = Together(limit, seed=seed, rows=limit // 2)
+    together.run(starts, 100)
+    parts = together.parts(40, 8)
+    assert 0.75 <= parts[-1] <= 1.35  # the night
+    assert min(parts) >= 0.7
+    assert max(parts) <= 1.5
+    assert sum(at >= 40 for at, _ in together.answered) >= 0.9 * limit * 60
+    assert sum(at >= 40 for at in together.refused) <= 0.12 * limit * 60
+
+
+def test_each_for_itself_they_would_not_get_equal_parts() -> None:
+    together = Together(80, share=False)
+    together.run(BACKFILL_FIRST, 100)
+    assert min(together.parts(40, 8)) < 0.3
+    assert sum(at >= 40 for at in together.refused) > 0.2 * 80 * 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_429s_do_not_pin_many_at_once(seed: int) -> None:
+    together = Together(100_000, noise=0.1, seed=seed)
+    together.run([0.0] * 8, 90)
+    assert sum(at >= 60 for at, _ in together.answered) >= 0.4 * 1000 * 30  # of about 1000 per second
+
+
+def test_one_that_is_held_back_by_nothing_takes_no_part_in_sharing() -> None:
+    pace = Pace(0.0)
+    assert pace.share([], 0.0) == ALONE  # it does not know yet
+    for step in range(1, 20):
+        pace.delay(step / 10)
+    assert pace.rate is None
+    assert pace.share([Standing(5.0), Standing(None)], 2.0) == Standing(None)
+    assert pace.rate is None
+
+
+def test_one_that_has_just_begun_begins_with_its_part() -> None:
+    pace = Pace(0.0)
+    assert pace.share([Standing(30.0), Standing(10.0), ALONE], 0.0).rate == pytest.approx(10.0)
+
+
 # --- the gate ----------------------------------------------------------------------------------
 
 
@@ -355,6 +472,40 @@ def test_writers_count_each_other_and_leave(tmp_path: Path) -> None:
     rosters[1].leave()
     assert rosters[0].beat() == 2
     assert Roster(LOCAL, str(tmp_path), "http://other/v1", "shard-0").beat() == 1
+
+
+def test_writers_tell_each_other_where_they_stand(tmp_path: Path) -> None:
+    one, two, three = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("one", "two", "three"))
+    assert one.others() == []
+    one.beat(Standing(12.34567, 0.125))
+    two.beat(Standing(None, 0.25))
+    assert sorted(three.others(), key=repr) == [Standing(12.35, 0.125), Standing(None, 0.25)]
+    assert one.beat(Standing(0.05)) == 3  # a new name is no new writer
+    assert two.others().count(Standing(0.05)) == 1
+    assert len(list(tmp_path.rglob("*.live"))) == 3
+    for roster in (one, two, three):
+        roster.leave()
+    assert not list(tmp_path.rglob("*.live"))
+
+
+def test_a_file_that_tells_nothing_sensible_is_a_writer_all_the_same(tmp_path: Path) -> None:
+    one, two = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("one", "two"))
+    two.beat()
+    (file,) = tmp_path.rglob("*.live")
+    file.rename(file.with_name(f"{file.stem}~fast~x.live"))
+    assert one.others() == [ALONE]
+    assert one.beat() == 2
+
+
+def test_what_a_killed_writer_told_is_no_longer_heard(tmp_path: Path) -> None:
+    alive, dead = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("alive", "dead"))
+    dead.beat(Standing(50.0))
+    assert alive.others() == [Standing(50.0)]
+    (file,) = tmp_path.rglob("dead*")
+    moment = file.stat().st_mtime
+    os.utime(file, (moment - 100, moment - 100))
+    assert Roster(LOCAL, str(tmp_path), "http://h/v1", "new").others() == [ALONE]  # only the one alive
+    assert alive.others() == [ALONE]
 
 
 def test_a_killed_writer_drops_out_by_the_file_servers_clock(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _of_nights(store: Store, limits: Limits, now: datetime) -> Iterator[Leftover
             if trace.state is State.PUBLISHED and not is_at_work(store, trace, now - A_DAY) and _is_sound(store, trace):
                 if limits.parts is not None:
                     yield from _old(_parts(store, trace), trace, now - timedelta(days=limits.parts))
-                if limits.journals is not None:
+                if limits.journals is not None and language != POOL_NAME:  # later editions read a pool's journal
                     yield from _old(_journal(store, trace), trace, now - timedelta(days=limits.journals))
 
 
@@ -168,6 +168,8 @@ def _stray_journals(store: Store, limits: Limits, now: datetime) -> Iterator[Lef
         return
     for folder in store.folders("journal"):
         name = PurePosixPath(folder).name
+        if name == POOL_NAME:
+            continue
         known = {trace.date for trace in traces(store, name)}
         for path in store.folders("journal", name):
             date = PurePosixPath(path).name

@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 from rich.console import Console
@@ -74,13 +73,6 @@ def store_url(given: str | None) -> str:
 def open_store(url: str) -> Store:
     """The store at ``url``. Raises StoreMissing."""
     try:
-        parts = urlsplit(url)
-        connection, _, host = parts.netloc.rpartition("@")
-        if parts.scheme in ("s3", "gs", "gcs") and connection:
-            raise StoreMissing(
-                f"{parts.scheme}://{host}{parts.path}: the store is named with an Airflow connection, which only "
-                "Airflow knows. Name it without, and give the credentials by the environment"
-            )
         return Store.at(url)
     except (ValueError, ImportError) as error:
         known = url.rpartition("@")[2]  # what stands before may be a password

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, ValidationError, field_validator
 
 from ultralink.errors import RecipeError
 from ultralink.recipe import INCLUDE, Section, read_yaml
@@ -47,6 +47,26 @@ class LabelledSet(Section):
                 f"found {grounded} and {len(items) - grounded}"
             )
         return items
+
+
+def load_exported(path: Path) -> LabelledSet:
+    """Items as the page exports them, one JSON object a line. Raises RecipeError: file, line and field."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RecipeError(f"{path}: cannot be read: {problem}") from problem
+    items = []
+    try:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                items.append(Item.model_validate_json(line))
+        where = str(path)
+        return LabelledSet(items=items)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        field = ".".join(str(step) for step in first["loc"]) or "(whole line)"
+        raise RecipeError(f"{where}: {field}: {first['msg']}") from None
 
 
 def load_labelled(language: str, folder: Path = LABELLED) -> LabelledSet | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ultralink.dataset import Reject, Sample
 from ultralink.errors import PartMissing, RowMissing, SchemaMismatch
+from ultralink.insight.damage import is_damage
 from ultralink.schemas import REJECTS, SAMPLES, Stage
 from ultralink.stages.partition import is_date
 from ultralink.stages.statistics import sound_statistics
@@ -263,7 +264,7 @@ def _typed(row: dict[str, object], kind: RowKind, date: str) -> Sample | Reject:
 
 def _damage(part: Part, error: Exception) -> Exception:
     """A damaged file as the error that says so; a store that does not answer stays what it is."""
-    if isinstance(error, OSError) and error.errno is not None:
+    if not is_damage(error):
         return error
     why = str(error)[:200]
     return SchemaMismatch(f"{part.path}: is damaged: {why}; run the night's publish task again with rebuild")
@@ -328,9 +329,9 @@ class _Scan:
             except (PartMissing, SchemaMismatch) as error:
                 self.unreadable.append(str(error))
             except (ValueError, KeyError, OSError) as error:  # of Arrow, of broken UTF-8, of a footer without a column
-                if isinstance(damage := _damage(part, error), OSError):
+                if not is_damage(error):
                     raise
-                self.unreadable.append(str(damage))
+                self.unreadable.append(str(_damage(part, error)))
             if self.stopped_at is not None:
                 return
 

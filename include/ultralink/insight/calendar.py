@@ -15,16 +15,19 @@ LEVELS = 5
 
 
 class Metric(StrEnum):
-    """What a cell shows."""
+    """What a cell shows. RUNS: how the night's run went, for which there is no figure."""
 
     SAMPLES = "samples"
     REJECTS = "rejects"
     COST = "cost"
+    RUNS = "runs"
 
     def of(self, night: Statistics) -> float | None:
         """The night's figure; cost is in USD, None where a model without a price took part."""
         if self is Metric.COST:
             return night.cost_usd
+        if self is Metric.RUNS:
+            return None
         return night.samples if self is Metric.SAMPLES else night.rejects
 
 

@@ -38,7 +38,6 @@ class Held(Generic[Parsed]):
 
         Files of a folder whose name is ``without`` are left out.
         """
-        store.fs.invalidate_cache()
         try:
             found = store.fs.find(store.folder(*folder), detail=True)
         except FileNotFoundError:

@@ -108,19 +108,3 @@ def _reached(taken: int, target: int | None, per_night: float, today: date) -> d
         return today + timedelta(days=ceil((target - taken) / per_night))
     except OverflowError:
         return None
-
-
-@dataclass(frozen=True)
-class Spend:
-    """What nights cost in USD; ``unpriced`` nights had a model without a price, and are left out."""
-
-    usd: float
-    nights: int
-    unpriced: int
-
-
-def spend(costs: Iterable[float | None]) -> Spend:
-    """The sum of what each night cost."""
-    every = list(costs)
-    priced = [cost for cost in every if cost is not None]
-    return Spend(sum(priced), len(every), len(every) - len(priced))

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
-from ultralink.schemas import LEDGER
-from ultralink.store import Store
+from ultralink.insight.damage import Damages
+from ultralink.pool.rows import LANGUAGE as ENGLISH
+from ultralink.schemas import LEDGER, POOL, POOL_LEDGER
+from ultralink.store import Part, Store
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.models import load_models
@@ -97,20 +99,26 @@ class Bill:
         return [_line(name, groups[name]) for name in sorted(groups)]
 
 
-def bill_of(store: Store, language: str, date: str) -> Bill | None:
-    """The night's bill: its ledger; of a night that isn't published its journal, unless that is too large: None.
+def bill_of(store: Store, language: str, date: str, damages: Damages) -> Bill | None:
+    """The night's bill: its ledger; of a night that isn't published its journal, unless that is too large: None."""
+    return _bill(store, store.part(LEDGER, language, date), store.folder("journal", language, date), damages)
 
-    Raises SchemaMismatch.
-    """
-    part = store.part(LEDGER, language, date)
-    if part.stamp() is not None:
-        return Bill(tuple(cast(LedgerRow, row) for row in part.rows()), published=True)
-    folder = store.folder("journal", language, date)
-    store.fs.invalidate_cache()
-    if store.fs.exists(folder) and store.fs.du(folder) > _MOST_JOURNAL_BYTES:
-        return None
-    rows = ledger(Journal.open(store.fs, folder, "page").records(), load_models()).to_pylist()
-    return Bill(tuple(cast(LedgerRow, row) for row in rows), published=False)
+
+def bill_of_pool(store: Store, date: str, damages: Damages) -> Bill | None:
+    """The bill of an edition of the English pool, like a night's."""
+    return _bill(store, store.part(POOL_LEDGER, ENGLISH, date), store.folder("journal", POOL.name, date), damages)
+
+
+def _bill(store: Store, part: Part, folder: str, damages: Damages) -> Bill | None:
+    with damages.noted(part.path):
+        if part.stamp() is not None:
+            return Bill(tuple(cast(LedgerRow, row) for row in part.rows()), published=True)
+    with damages.noted(folder):
+        if store.fs.exists(folder) and store.fs.du(folder) > _MOST_JOURNAL_BYTES:
+            return None
+        rows = ledger(Journal.open(store.fs, folder, "page").records(), load_models()).to_pylist()
+        return Bill(tuple(cast(LedgerRow, row) for row in rows), published=False)
+    return Bill((), published=False)
 
 
 def _line(name: str, rows: Sequence[LedgerRow]) -> Line:

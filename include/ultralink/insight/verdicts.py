@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -17,12 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ultralink.dataset import Message, Reject, Sample
 from ultralink.dialogue.labelled import Item
 from ultralink.insight.browse import Place, Query, RowKind
+from ultralink.insight.held import Held
+from ultralink.stages.partition import is_date
 from ultralink.store import Store, disk_errors
 
 log = logging.getLogger(__name__)
 
 FOLDER = "verdicts"
 MOST_NOTE = 2_000  # characters
+_MOST_NAME = 300  # characters of a row's name in a list
 MOST_ROW = 1 << 20  # bytes of a row that are kept beside its verdict
 
 
@@ -121,6 +125,46 @@ def judged(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """Which verdicts. Empty: any. ``date`` is the night's. Raises ValueError for what no verdict could have."""
+
+    date: str = ""
+    user: str = ""
+    thumb: Thumb | None = None
+
+    def __post_init__(self) -> None:
+        if self.date and not is_date(self.date):
+            raise ValueError(f"{self.date[:40]!r} is not a date such as 2026-11-23")
+
+    def fits(self, verdict: Verdict) -> bool:
+        """Whether it is one of them."""
+        return (
+            self.date in ("", verdict.date)
+            and self.user in ("", verdict.user)
+            and self.thumb in (None, verdict.thumb)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """A verdict in a list: without the row that it keeps, but with its subset and what it is called."""
+
+    verdict: Verdict
+    subset: str
+    name: str
+
+
+def _told(content: bytes) -> Told:
+    verdict = Verdict.model_validate_json(content)
+    row = verdict.row
+    name = verdict.row_id if row is None else row.source.title or row.source.name
+    return Told(verdict.model_copy(update={"row": None}), row.subset if row else "", name[:_MOST_NAME])
+
+
+_held = Held(_told)
+
+
 class VerdictBook:
     """All verdicts of a store: one small file for each person and row, so that nobody overwrites another's."""
 
@@ -166,8 +210,13 @@ class VerdictBook:
         files = self._files(self._store.folder(FOLDER, query.language, *([date] if date else [])))
         return (verdict for verdict in map(self._read, files) if verdict is not None)
 
+    def told(self, language: str) -> list[Told]:
+        """The verdicts of a language for a list, the newest first; only what is new since the last time is read."""
+        query = Query(language=language)
+        found = _held.below(self._store, FOLDER, query.language).values()
+        return sorted(filter(None, found), key=lambda one: (one.verdict.time, one.verdict.row_id), reverse=True)
+
     def _files(self, folder: str) -> list[str]:
-        self._store.fs.invalidate_cache()
         found = map(str, self._store.fs.find(folder))
         return sorted(path for path in found if path.endswith(".json"))
 

@@ -1,4 +1,4 @@
-"""`python -m ultralink.local demo|up|down`: what `make demo`, `make up` and `make down` run."""
+"""`python -m ultralink.local demo|up|down|airflow`: what `make demo`, `make up`, `make down` and `make airflow` run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ultralink.command import run
 from ultralink.local.demo import Following, released_languages, show, show_release
-from ultralink.local.processes import refuse_if_running, start, stop
+from ultralink.local.processes import airflow, refuse_if_running, start, stop
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings, Secrets, free_port
 from ultralink.recipe import configured_languages, load_recipe
@@ -98,6 +98,8 @@ def main() -> int:
     demo_command.add_argument("--date", help="partition date, default: the recipe's start_date")
     commands.add_parser("up")
     commands.add_parser("down")
+    airflow_command = commands.add_parser("airflow", add_help=False)
+    airflow_command.add_argument("rest", nargs=argparse.REMAINDER, help="as `airflow` takes it: backfill create ...")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     match arguments.command:
@@ -105,6 +107,9 @@ def main() -> int:
             return run(lambda: demo(arguments.language, arguments.date, console), console)
         case "up":
             return run(lambda: up(console), console)
+        case "airflow":
+            settings = LocalSettings.from_environment(port=free_port(), scheduled=True)
+            return run(lambda: airflow(settings, arguments.rest), console)
         case _:
             return run(lambda: down(console), console)
 

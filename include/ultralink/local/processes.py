@@ -101,6 +101,14 @@ def stop(home: Path) -> int:
     return len(members)
 
 
+def airflow(settings: LocalSettings, arguments: list[str]) -> None:
+    """Run Airflow's own command line against the Airflow that runs at ``settings.home``; ends with its exit code."""
+    if not running(settings.home):
+        raise LocalError(f"No Airflow is running from {settings.home}. Start it with: make up")
+    command = [sys.executable, "-m", "airflow", *arguments]
+    raise SystemExit(subprocess.run(command, env=settings.environment(None), check=False).returncode)
+
+
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         process.send_signal(number)

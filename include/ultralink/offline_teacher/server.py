@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,7 +66,7 @@ class _Asked(BaseModel):
         return self.max_completion_tokens or self.max_tokens
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python sets an exception's traceback on its way
 class Refusal(Exception):
     """An answer of OpenAI's error form."""
 
@@ -96,6 +98,18 @@ class Stats:
     steps: Counter[str] = field(default_factory=Counter)  # paid, per language and step
     refused: Counter[str] = field(default_factory=Counter)  # per error code or fault
     seen: Counter[str] = field(default_factory=Counter)  # calls per request digest: the attempt number
+    in_flight: int = 0
+    peak: int = 0  # the most in flight at once
+
+    @contextmanager
+    def flight(self) -> Iterator[None]:
+        """Counts a call as in flight, from its arrival until it is answered or given up."""
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
 
     def page(self) -> dict[str, object]:
         """As JSON: ``unique`` requests were paid for, ``paid`` counts those paid twice twice."""
@@ -104,6 +118,7 @@ class Stats:
             "calls": self.calls,
             "paid": self.paid.total(),
             "unique": len(self.paid),
+            "peak": self.peak,
             "by_step": dict(self.steps),
             "refused": dict(self.refused),
         }
@@ -147,7 +162,8 @@ class Server:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await self._complete(request)
+            with self._stats.flight():
+                return await self._complete(request)
         except Refusal as refusal:
             self._stats.refused[refusal.code] += 1
             log.warning("refused: %s", refusal.message)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
-
-from ultralink.durable import sync
 from ultralink.store import Store, disk_errors
 
 
@@ -15,8 +11,7 @@ def claim(store: Store, path: str, owner: str) -> bool:
     Raises StoreFull, StoreReadOnly.
     """
     try:
-        with disk_errors(path):
-            _create(store, path, owner)
+        store.create_text(path, owner)
     except FileExistsError:
         return owner_of(store, path) == owner
     return True
@@ -32,22 +27,3 @@ def give_back(store: Store, path: str, owner: str) -> None:
     if owner_of(store, path) == owner:
         with disk_errors(path):
             store.fs.rm_file(path)
-
-
-def _create(store: Store, path: str, text: str) -> None:
-    """Write a file that is not there yet, whole at once. Raises FileExistsError."""
-    if not store.is_local:
-        store.fs.pipe_file(path, text.encode(), mode="create")
-        store.fs.invalidate_cache(path.rpartition("/")[0])
-        return
-    # fsspec looks before it writes; a hard link is made or refused in one step, and never half-written.
-    folder, _, name = path.rpartition("/")
-    aside = Path(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        aside.write_text(text, encoding="utf-8")
-        sync(str(aside))
-        Path(path).hardlink_to(aside)
-        sync(folder)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from ultralink.release.plan import Plan, SourcePart
 from ultralink.release.recipe import SUBSETS, VERSION, Format, ReleaseRecipe, repeated
 from ultralink.schemas import SAMPLES, STAGED_FILES, Stage
 from ultralink.stages.partition import Work, is_date
-from ultralink.store import Part
+from ultralink.store import Part, Store
 
 ALL = "all"  # in a path, where a part is of no single language or subset
 PROVENANCE, CARD = "provenance", "card"  # in a path, in the place of a language: files that are of no single one
@@ -57,8 +57,7 @@ class Assembly(Work):
     @property
     def key(self) -> str:
         """The run's name in paths."""
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", self.run_id).strip("-")[:40]
-        return f"{readable}-{hashlib.blake2b(self.run_id.encode(), digest_size=4).hexdigest()}"
+        return key_of(self.run_id)
 
     @cached_property
     def plan(self) -> Plan:
@@ -76,7 +75,7 @@ class Assembly(Work):
     @property
     def plan_path(self) -> str:
         """Where the plan lies."""
-        return self.store.folder("assembly", self.key, "plan.json")
+        return plan_path(self.store, self.run_id)
 
     def part(self, stage: Stage, language: str = ALL, subset: str = ALL) -> Part:
         """A part of this run alone."""
@@ -144,3 +143,14 @@ class Assembly(Work):
             self.part(STAGED_FILES, PROVENANCE),
             self.part(STAGED_FILES, CARD),
         ]
+
+
+def key_of(run_id: str) -> str:
+    """A run's name in paths."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-")[:40]
+    return f"{readable}-{hashlib.blake2b(run_id.encode(), digest_size=4).hexdigest()}"
+
+
+def plan_path(store: Store, run_id: str) -> str:
+    """Where a run's plan lies until its release is published."""
+    return store.folder("assembly", key_of(run_id), "plan.json")

@@ -44,11 +44,11 @@ async def calibrate(night: Night, endpoint: Endpoint) -> Built:
         return await _rehearse(night, labelled, judge)
     async with teacher(_desk(night, judge), endpoint) as ask:
         agreement = await _measured(night, labelled, ask)
-        paid = ask.tally.total.paid
+        paid = ask.tally.line()
     night.store.write_text(path, agreement.model_dump_json(indent=1))
     may = "may" if agreement.share >= recipe.judge.min_agreement else "may not"
     wrong = ", ".join(str(ruling.number) for ruling in agreement.wrong) or "none"
-    return Built((path,), f"{judge.model} {may} reject: {agreement.line()}; wrong items: {wrong}; {paid} calls paid")
+    return Built((path,), f"{judge.model} {may} reject: {agreement.line()}; wrong items: {wrong}; {paid}")
 
 
 def judge_may_reject(night: Night, judge: Style) -> bool:

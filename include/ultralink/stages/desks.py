@@ -39,6 +39,7 @@ def desk_of(
         mode=partition.mode,
         task=name,
         listener=partition.listener,
+        earlier_journals=partition.earlier_journals,
     )
 
 

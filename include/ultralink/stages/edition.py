@@ -32,6 +32,11 @@ class Edition(Partition):
     def journal_folder(self) -> str:
         return self.store.folder("journal", "pool", self.date)
 
+    @property
+    def earlier_journals(self) -> tuple[str, ...]:
+        """Those of all other editions: a chat that one of them had screened needs no new verdict."""
+        return tuple(path for path in self.store.folders("journal", "pool") if path != self.journal_folder)
+
 
 class PoolStatistics(BaseModel):
     """Counts of one edition; written last, so an edition that has them is complete."""
@@ -50,6 +55,7 @@ class PoolStatistics(BaseModel):
     cached_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    paid_usd: dict[str, float] = {}  # of the cost, by the day (UTC) on which it was paid
     outputs: dict[str, str]
 
 

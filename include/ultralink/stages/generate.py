@@ -63,11 +63,10 @@ async def generate(night: Night, shard: int, endpoint: Endpoint) -> Built:
                     for turned_down in conversation.turned_down:
                         rejected_rows.add(turned_down_row(turned_down, night.recipe, made_by))
             failures.check()
-        total = ask.tally.total
+        paid = ask.tally.line()
     return Built(
         paths,
-        f"{stamp.rows} passages: {kept_rows.count} dialogues, {rejected_rows.count} rejects; {total.paid} calls paid, "
-        f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens, ${total.cost_usd:.4f}",
+        f"{stamp.rows} passages: {kept_rows.count} dialogues, {rejected_rows.count} rejects; {paid}",
         kept_rows.count,
         rejected_rows.count,
     )

@@ -70,6 +70,11 @@ class Partition(Work, ABC):
     def journal_folder(self) -> str:
         """Where the teacher's answers of this partition are kept, whichever run or shard paid for them."""
 
+    @property
+    def earlier_journals(self) -> tuple[str, ...]:
+        """Journals of other partitions that ask the same."""
+        return ()
+
     def part(self, stage: Stage, shard: int = 0) -> Part:
         """The part of ``stage`` in this partition; a dry run has a partition of its own, aside."""
         store = self.store.below(REHEARSALS) if self.dry_run else self.store

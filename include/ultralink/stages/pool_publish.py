@@ -37,6 +37,7 @@ from ultralink.store import Part, Row, fingerprint
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.models import load_models
+from ultralink.teacher.spending import Spending
 
 _BATCH = 2048  # rows that are clustered at once
 
@@ -127,7 +128,9 @@ def _write(
                 reject_rows.add(row)
                 reasons[_reason(part.stage, row)] += 1
         journal = Journal.open(edition.store.fs, edition.journal_folder, "publish")
-        accounts = ledger(journal.records(), load_models()).to_pylist()
+        cards = load_models()
+        spending = Spending(cards)
+        accounts = ledger(spending.counted(journal.records()), cards).to_pylist()
         for account in accounts:
             bill_rows.add(account)
     costs = [account["cost_usd"] for account in accounts]
@@ -147,6 +150,7 @@ def _write(
         cached_tokens=sum(account["cached_tokens"] for account in accounts),
         completion_tokens=sum(account["completion_tokens"] for account in accounts),
         cost_usd=None if None in costs else sum(costs),
+        paid_usd=spending.by_day,
         outputs={**outputs, "rejects": rejects.path, "ledger": bill.path, "statistics": path},
     )
     edition.store.write_text(path, statistics.model_dump_json(indent=1))

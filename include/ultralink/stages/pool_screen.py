@@ -58,11 +58,10 @@ async def screen_chats(edition: Edition, shard: int, endpoint: Endpoint) -> Buil
                             rejected.add(reject(outcome.row, "screened_rows", "teacher", why, made_by))
             failures.check()
             hope.check()
-        total = ask.tally.total
+        paid = ask.tally.line()
     return Built(
         paths,
-        f"{rows} chats: {kept.count} kept, {rejected.count} turned away; {total.paid} calls paid, "
-        f"{total.replayed} replayed, ${total.cost_usd:.4f}",
+        f"{rows} chats: {kept.count} kept, {rejected.count} turned away; {paid}",
         kept.count,
         rejected.count,
     )

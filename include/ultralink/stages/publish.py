@@ -34,6 +34,7 @@ from ultralink.teacher.journal import Journal
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.models import load_models
 from ultralink.teacher.record import Record
+from ultralink.teacher.spending import Spending
 from ultralink.teacher.storage import storage
 
 _CHAT_SPECIFIC = "chat_specific"
@@ -144,7 +145,9 @@ def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
             reject_rows.add(row)
             subsets[str(row["subset"])].rejects[_reason(row)] += 1
         by_batch: Counter[bool] = Counter()
-        accounts = ledger(_counted(_journal(night), by_batch), load_models()).to_pylist()
+        cards = load_models()
+        spending = Spending(cards)
+        accounts = ledger(spending.counted(_counted(_journal(night), by_batch)), cards).to_pylist()
         for account in accounts:
             bill_rows.add(account)
         costs = [account["cost_usd"] for account in accounts]
@@ -165,6 +168,7 @@ def _write(night: Night, made_by: str, gathered: _Gathered) -> Statistics:
             cached_tokens=sum(account["cached_tokens"] for account in accounts),
             completion_tokens=sum(account["completion_tokens"] for account in accounts),
             cost_usd=None if None in costs else sum(costs),
+            paid_usd=spending.by_day,
             models=sorted(models),
             outputs={"samples": samples.path, "rejects": rejects.path, "ledger": bill.path, "statistics": path},
         )

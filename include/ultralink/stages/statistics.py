@@ -41,6 +41,7 @@ class Statistics(BaseModel):
     cached_tokens: Count
     completion_tokens: Count
     cost_usd: FiniteFloat | None  # None: a model without a price took part
+    paid_usd: dict[str, FiniteFloat] = {}  # of the cost, by the day (UTC) on which it was paid
     models: list[str]
     outputs: dict[str, str]  # stage -> path
 

@@ -60,12 +60,10 @@ async def translate_rows(night: Night, kind: Kind, shard: int, endpoint: Endpoin
                         rejected.add(not_translated_row(result, night.recipe, made_by))
             failures.check()
             hope.check()
-        total = ask.tally.total
+        paid = ask.tally.line()
     return Built(
         paths,
-        f"{rows} {kind} rows: {kept.count} translated, {rejected.count} rejects; {total.paid} calls paid, "
-        f"{total.replayed} replayed, {total.prompt_tokens} + {total.completion_tokens} tokens "
-        f"({total.cached_tokens} cached), ${total.cost_usd:.4f}",
+        f"{rows} {kind} rows: {kept.count} translated, {rejected.count} rejects; {paid}",
         kept.count,
         rejected.count,
     )

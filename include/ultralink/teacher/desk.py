@@ -12,9 +12,10 @@ import fsspec
 from ultralink.recipe import Mode
 from ultralink.teacher.ask import Ask, Style
 from ultralink.teacher.batch.client import BatchClient
+from ultralink.teacher.batch.elsewhere import Elsewhere
 from ultralink.teacher.batch.source import Collector
 from ultralink.teacher.batch.spool import Spool
-from ultralink.teacher.batch.tickets import Tickets
+from ultralink.teacher.batch.tickets import Stage, Tickets
 from ultralink.teacher.batch.waves import Waves
 from ultralink.teacher.budget import NO_BUDGET, Budget, Purse, Spending, cost
 from ultralink.teacher.client import TeacherClient
@@ -28,7 +29,10 @@ from ultralink.teacher.models import ModelCards
 from ultralink.teacher.rehearsal import Rehearsal
 from ultralink.teacher.request import Request
 from ultralink.teacher.roster import Roster
-from ultralink.teacher.waiting import Unanswered
+from ultralink.teacher.tally import Counts
+from ultralink.teacher.waiting import Unanswered, Waiting
+
+TAKEN_IN_S = 0.1  # nothing is under way: the task only has to begin anew, with the answers
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Desk:
 
     ``journal_folder`` is the partition's; ``roster_folder`` is one for the whole store, or None where no
     other task uses the endpoint. ``budget`` is this shard's part (``Budget.share``). ``task`` names the shard's task
-    in the partition: in batch mode its batches are kept under that name.
+    in the partition: in batch mode its batches are kept under that name. What the journals in ``earlier_journals``
+    answer is not paid for again.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -52,6 +57,11 @@ class Desk:
     mode: Mode = "live"
     task: str = "task"
     listener: Listener = NOBODY
+    earlier_journals: tuple[str, ...] = ()
+
+    def open_journal(self) -> Journal:
+        """Blocks."""
+        return Journal.open(self.fs, self.journal_folder, self.writer, self.earlier_journals)
 
 
 @asynccontextmanager
@@ -66,9 +76,13 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
         async with _in_waves(desk, endpoint) as ask:
             yield ask
         return
+    done = await asyncio.to_thread(_done, desk)
     async with _writable_journal(desk) as journal:
         async with BatchClient(endpoint) as batches:
-            await _waves(desk, batches, journal, endpoint).call_in()
+            await _waves(desk, batches, journal, endpoint, done).call_in()
+            elsewhere = _elsewhere(desk, batches, journal, endpoint)
+            if waiting := await elsewhere.take_in(await elsewhere.sent()):
+                raise waiting
         purse = await _purse(desk, journal)
         roster = None
         if desk.roster_folder is not None:
@@ -85,16 +99,23 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
 @asynccontextmanager
 async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door in batch mode: answers come from the journal; what is not there goes out as the next wave."""
+    done = await asyncio.to_thread(_done, desk)
     async with _writable_journal(desk) as journal, BatchClient(endpoint) as client:
-        waves = _waves(desk, client, journal, endpoint)
+        waves = _waves(desk, client, journal, endpoint, done)
         await waves.settle()
         purse = await _purse(desk, journal)
+        elsewhere = _elsewhere(desk, client, journal, endpoint)
+        sent = await elsewhere.asks(await elsewhere.sent())
         with Spool(endpoint.limits) as spool:
-            collector = Collector(spool, purse, waves.notes)
+            collector = Collector(spool, purse, waves.notes, sent)
             ask = Ask(journal, collector, desk.cards, desk.style, desk.steps)
+            ask.tally.by_batch = await asyncio.to_thread(_by_batch, journal, desk)
             try:
                 yield ask
             except Unanswered:
+                waiting = await elsewhere.take_in(collector.awaited.values())
+                if collector.awaited and not len(spool):
+                    raise waiting or Waiting("what other tasks had asked is answered", pause_s=TAKEN_IN_S) from None
                 if not len(spool) and collector.no_room is not None:
                     await waves.over()
                     purse.used_up()
@@ -109,7 +130,7 @@ async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
 @asynccontextmanager
 async def _writable_journal(desk: Desk) -> AsyncIterator[Journal]:
     """The journal, found to take answers; what it takes is told to the listener."""
-    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
+    journal = await asyncio.to_thread(desk.open_journal)
     await asyncio.to_thread(journal.check_writable)
     async with journal, metered(journal, desk.listener, desk.cards):
         yield journal
@@ -123,9 +144,18 @@ async def _purse(desk: Desk, journal: Journal) -> Purse:
     return purse
 
 
-def _waves(desk: Desk, client: BatchClient, journal: Journal, endpoint: Endpoint) -> Waves:
+def _done(desk: Desk) -> frozenset[str]:
+    tickets = Tickets.of(desk.fs, desk.journal_folder, desk.task).all()
+    return frozenset(ticket.name for ticket in tickets if ticket.stage is Stage.DONE)
+
+
+def _waves(desk: Desk, client: BatchClient, journal: Journal, endpoint: Endpoint, done: frozenset[str]) -> Waves:
     tickets = Tickets.of(desk.fs, desk.journal_folder, desk.task)
-    return Waves(tickets, client, journal, desk.origin, endpoint.limits)
+    return Waves(tickets, client, journal, desk.origin, endpoint.limits, done_before=done)
+
+
+def _elsewhere(desk: Desk, client: BatchClient, journal: Journal, endpoint: Endpoint) -> Elsewhere:
+    return Elsewhere(desk.fs, desk.journal_folder, desk.task, client, journal, endpoint.limits)
 
 
 @asynccontextmanager
@@ -134,10 +164,19 @@ async def rehearsal(desk: Desk, expected_tokens: Callable[[Request], int]) -> As
 
     ``expected_tokens`` says how long an answer is likely to be.
     """
-    journal = await asyncio.to_thread(Journal.open, desk.fs, desk.journal_folder, desk.writer)
+    journal = await asyncio.to_thread(desk.open_journal)
     async with journal:
         source = Rehearsal(expected_tokens, batch=desk.mode == "batch")
         yield Ask(journal, source, desk.cards, desk.style, desk.steps)
+
+
+def _by_batch(journal: Journal, desk: Desk) -> Counts:
+    """What this task of this run has paid for by batch, in all its attempts."""
+    counts = Counts()
+    for record in journal.records():
+        if record.batch and (record.run, record.shard) == (desk.origin.run, desk.origin.shard):
+            counts.pay(record, desk.cards.cost(record))
+    return counts
 
 
 def _spent(journal: Journal, desk: Desk) -> Spending:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -51,18 +51,22 @@ class Journal:
         self._segments: list[Segment] = []
         self._numbers: dict[str, int] = {}
         self._index: dict[bytes, int] = {}  # key -> segment number, offset, length, packed into one int
+        self._earlier: list[Journal] = []
         self._batch: _Batch | None = None
         self._committing: asyncio.Task[None] | None = None
         self.heard: Callable[[Record], None] | None = None
 
     @classmethod
-    def open(cls, fs: fsspec.AbstractFileSystem, folder: str, writer: str) -> Journal:
+    def open(cls, fs: fsspec.AbstractFileSystem, folder: str, writer: str, earlier: Iterable[str] = ()) -> Journal:
         """Read the index of all segments in ``folder``; blocks. Writes nothing, and needs no folder.
 
         ``writer`` names the segments that this journal will write (letters, digits, ``.``, ``_``, ``-``).
+        ``earlier`` are folders of other journals: their answers are found as well, but are none of ``records``,
+        for they were paid for by others.
         """
         journal = cls(storage(fs, folder), writer)
         journal._load()
+        journal._earlier = [cls.open(fs, other, writer) for other in earlier]
         return journal
 
     def check_writable(self) -> None:
@@ -73,10 +77,16 @@ class Journal:
         return len(self._index)
 
     def __contains__(self, key: str) -> bool:
-        return bytes.fromhex(key) in self._index
+        return bytes.fromhex(key) in self._index or any(key in other for other in self._earlier)
 
     async def get(self, key: str) -> Record | None:
         """The answer under ``key``, or None."""
+        found = await self._own(key)
+        for other in self._earlier:
+            found = found or await other.get(key)
+        return found
+
+    async def _own(self, key: str) -> Record | None:
         raw = bytes.fromhex(key)
         for _ in range(3):
             place = self._index.get(raw)
@@ -120,6 +130,8 @@ class Journal:
             await asyncio.shield(self._committing)
         self._log.close()
         self._store.close()
+        for other in self._earlier:
+            await other.close()
 
     async def __aenter__(self) -> Journal:
         return self

@@ -121,7 +121,9 @@ class Limiter:
 
     async def _beat(self, roster: Roster) -> None:
         try:
-            writers = await asyncio.to_thread(roster.beat)
+            others = await asyncio.to_thread(roster.others)
+            standing = self.pace.share(others, time.monotonic())
+            writers = await asyncio.to_thread(roster.beat, standing)
         except OSError as problem:
             log.warning("Cannot read the roster of teacher users, so %d are assumed: %s", self._writers, problem)
             return

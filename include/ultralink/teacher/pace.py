@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 
 WINDOW_S = 1.0
@@ -24,6 +25,7 @@ RAMP_TO = 20_000.0
 BACK_OFF = 0.97  # of the rate that was let through
 GROWTH = 0.01  # after a cut, doubled with each clean window
 MAX_GROWTH, SLOW_MAX_GROWTH, SLOW = 0.25, 1.0, 10.0  # a rate under SLOW may double: that is few requests
+CROWD_CUTS, CROWD_FALL = 4, 0.7  # with others at the same limit: cuts before it can be noise; the fall of all together
 FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
 
 
@@ -79,10 +81,24 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The last cut: the rate before it, and the window that called for it."""
+    """A cut, or a series of them: the rate before it, of one and of all, and the window that called for it."""
 
     rate: float | None
+    of_all: float
     seen: Window
+    times: int = 1
+    shares: int = 0  # times that the others told where they stand meanwhile: before that they knew nothing of it
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one who asks tells the others: the rate it is held to (None: by nothing, as far as it knows), its noise."""
+
+    rate: float | None = None
+    noise: float = 0.0
+
+
+ALONE = Standing()
 
 
 class Pace:
@@ -95,6 +111,10 @@ class Pace:
     a pause, in which single requests probe, and after which half of the rate that last went well is tried;
     half of that, should the next pause follow at once. A request without an answer yet counts as let
     through, for a 429 comes at once.
+
+    Who meets others at the same limit steps to an equal part of what all are held to (``share``), now and then.
+    One cut among many changes next to nothing: a share of 429s is noise there only after several cuts, when all
+    together have slowed down, and what one has found to be noise the others need not find again.
     """
 
     def __init__(self, now: float) -> None:
@@ -107,6 +127,8 @@ class Pace:
         self._good = RAMP_FROM  # the rate that last went well
         self._paused = False
         self._resumed = now
+        self._told = ALONE
+        self._others = 0.0  # requests per second that those at the same limit are held to, together
         self._bucket: Bucket | None = None
         self._set(RAMP_FROM, now)
 
@@ -155,6 +177,48 @@ class Pace:
         if rate > RAMP_TO:
             self._ramp_started = None
         self._set(None if rate > RAMP_TO else rate, now)
+
+    # --- others at the same limit -------------------------------------------------------------------------
+
+    def share(self, others: Sequence[Standing], now: float) -> Standing:
+        """Step to an equal part of what all are held to; returns what the others are to be told.
+
+        Those who are held back by nothing take no part. One that has just begun takes its part at once, instead
+        of looking for a limit that the others have found.
+        """
+        held = [other.rate for other in others if other.rate is not None]
+        if held and not self._others:  # judged alone until now: what others did looked like noise
+            self.noise, self._trial, self._cut = 0.0, None, None
+        self._others = sum(held)
+        if self._cut is not None:
+            self._cut = replace(self._cut, shares=self._cut.shares + 1)
+        self._believe(max((other.noise for other in others), default=0.0), now)
+        if held and self._ramp_started is not None:
+            # Those who tell nothing yet may have begun just now too: all of them together should not be too many.
+            self._ramp_started = None
+            self._good = self._others / (len(others) + 1)
+            self._set(max(FLOOR, self._good), now)
+        elif held and not self._paused:
+            self._step(self._others, len(held), now)
+        is_known = self._ramp_started is None and not self._paused
+        self._told = Standing(self.rate if is_known else None, self.noise if held else 0.0)
+        return self._told
+
+    def _step(self, others: float, number: int, now: float) -> None:
+        if self.rate is not None and self._told.rate is not None:
+            # By a factor: the others do not know yet what was cut or gained since they were told, so it is kept.
+            part = (others + self._told.rate) / (number + 1)
+            self._set(max(FLOOR, self.rate * part / self._told.rate), now)
+
+    def _believe(self, noise: float, now: float) -> None:
+        """Take over what another one found to be noise, if it fits what is seen here."""
+        cut = self._cut
+        if cut is None or noise <= self.noise:
+            return
+        if cut.seen.limited >= noise * cut.seen.sent - 2 * sqrt(noise * (1 - noise) * cut.seen.sent):
+            self.noise, self._cut = noise, None
+            self._set(cut.rate, now)
+            self._window, self._volley = Window(now), Window(now)
 
     # --- pauses -------------------------------------------------------------------------------------------
 
@@ -209,12 +273,20 @@ class Pace:
         chance = 3 * sqrt(self.noise * (1 - self.noise) * window.sent)
         return TOLERATED_429S + TOLERATED_SHARE * window.sent + chance
 
-    @staticmethod
-    def _is_noise(window: Window, cut: Cut) -> bool:
+    def _is_noise(self, window: Window, cut: Cut) -> bool:
         if window.sent < NOISE_REQUESTS or window.share > MAX_NOISE:
+            return False
+        if self._others and (min(cut.times, cut.shares) < CROWD_CUTS or not self._stays(window, cut)):
             return False
         chance = 2 * sqrt(window.share * (1 - window.share) * (1 / window.sent + 1 / cut.seen.sent))
         return abs(window.share - cut.seen.share) <= chance
+
+    def _stays(self, window: Window, cut: Cut) -> bool:
+        """All together have slowed down, and the share is nearer to the one before than to what a limit would leave."""
+        if self._of_all > CROWD_FALL * cut.of_all:
+            return False
+        if_limit = max(0.0, 1 - cut.of_all * (1 - cut.seen.share) / self._of_all)
+        return window.share > (cut.seen.share + if_limit) / 2
 
     def _is_limit(self, window: Window, before: float, now: float) -> bool:
         """What goes through is nearer to what went through at the lower rate than to what noise would leave."""
@@ -222,11 +294,18 @@ class Pace:
         if_limit = before * (now - window.opened)
         return window.sent - window.limited < (if_noise + if_limit) / 2
 
+    @property
+    def _of_all(self) -> float:
+        return (self.rate or 0.0) + self._others
+
     def _slow_down(self, seen: Window, now: float) -> None:
         rate = self.rate
         let_through = (seen.sent - seen.limited + 1) / max(now - seen.opened, 0.001)
         lower = BACK_OFF * let_through / (1 - self.noise)
-        self._cut = Cut(rate, seen)
+        if self._others and self._cut is not None:
+            self._cut = replace(self._cut, times=self._cut.times + 1)
+        else:
+            self._cut = Cut(rate, self._of_all, seen)
         self._trial = None
         if rate is not None:
             self._good = min(self._good, rate)
@@ -248,7 +327,7 @@ class Pace:
             self._set(None, now)
         else:
             self._set(rate * (2.0 if rate < self._good * RESUME else 1 + self._growth), now)
-            self._growth = min(SLOW_MAX_GROWTH if rate < SLOW else MAX_GROWTH, self._growth * 2)
+            self._growth = min(SLOW_MAX_GROWTH if self._of_all < SLOW else MAX_GROWTH, self._growth * 2)
 
     def _set(self, rate: float | None, now: float) -> None:
         if rate is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from ultralink.errors import StoreFull, StoreReadOnly
 WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SEGMENT = re.compile(r"[^.].*\.(log|taken|zst)")
 OPEN_FILES = 64
+AHEAD = 64  # small segments that are read at once
 
 
 class Log(Protocol):
@@ -58,7 +60,8 @@ class Storage(ABC):
         """Bytes of a segment."""
 
     @abstractmethod
-    def size(self, name: str) -> int: ...
+    def size(self, name: str) -> int:
+        """Another number as soon as the segment's writer adds to it."""
 
     @abstractmethod
     def remove(self, name: str) -> None: ...
@@ -295,26 +298,44 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 class ObjectStorage(Storage):
-    """A folder of objects that never change: one per commit, there whole or not at all (one PUT each)."""
+    """A folder of objects that never change: one per commit, there whole or not at all (one PUT each).
+
+    A night has hundreds of small ones, and each answer of the store takes long: they are read many at a time.
+    """
 
     window_s = 0.5
     reads_fast = False
 
     def __init__(self, fs: fsspec.AbstractFileSystem, folder: str) -> None:
         self.fs, self.folder = fs, folder
+        self._next: list[str] = []  # small segments that were listed and not opened since, the last first
+        self._ahead: dict[str, bytes] = {}
 
     def names(self) -> list[str]:
-        self.fs.invalidate_cache(self.folder)
         try:
             paths = self.fs.ls(self.folder, detail=False)
         except FileNotFoundError:
             return []
-        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
-        return sorted(name for name in names if SEGMENT.fullmatch(name))
+        listed = (path.rstrip("/").rpartition("/")[2] for path in paths)
+        names = sorted(name for name in listed if SEGMENT.fullmatch(name))
+        self._next, self._ahead = [name for name in reversed(names) if name.endswith(".log")], {}
+        return names
 
     def open(self, name: str) -> IO[bytes]:
+        if name.endswith(".log"):
+            if name not in self._ahead and self._next[-1:] == [name]:
+                self._read_ahead()
+            content = self._ahead.pop(name, None)
+            return io.BytesIO(self.read(name, 0) if content is None else content)
         file: IO[bytes] = self.fs.open(f"{self.folder}/{name}", "rb")
         return file
+
+    def _read_ahead(self) -> None:
+        names = self._next[: -AHEAD - 1 : -1]
+        del self._next[-len(names) :]
+        found = self.fs.cat_ranges([f"{self.folder}/{name}" for name in names], 0, None)
+        # What could not be read is read again when its turn comes, and fails then.
+        self._ahead = {name: data for name, data in zip(names, found, strict=True) if isinstance(data, bytes)}
 
     def read(self, name: str, start: int, length: int | None = None) -> bytes:
         end = None if length is None else start + length
@@ -322,7 +343,8 @@ class ObjectStorage(Storage):
         return data
 
     def size(self, name: str) -> int:
-        return int(self.fs.size(f"{self.folder}/{name}"))
+        """Not its bytes, but always the same: an object is never added to, and to ask would cost a request."""
+        return 0
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -354,7 +376,8 @@ class _ObjectLog:
         name = f"{self._stem}.{self._count:06d}.log"
         self._count += 1
         with typed_errors(self._folder):
-            self._fs.makedirs(self._folder, exist_ok=True)
+            if self._count == 1:
+                self._fs.makedirs(self._folder, exist_ok=True)
             self._fs.pipe_file(f"{self._folder}/{name}", lines)
         return name, 0
 

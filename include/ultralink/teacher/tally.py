@@ -48,6 +48,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.steps: defaultdict[tuple[str, str], Counts] = defaultdict(Counts)
+        self.by_batch = Counts()  # paid by this task's batches; in this attempt they are replayed
 
     def asked(self, step: str, model: str) -> None:
         """An ask came in."""
@@ -65,6 +66,15 @@ class Tally:
         """It was answered anew (or in a rehearsal: would be)."""
         self.steps[step, record.model].pay(record, cost_usd)
 
+    def line(self) -> str:
+        """What was paid for and what was not, for the task's last line."""
+        total, batch = self.total, self.by_batch
+        parts = [f"{total.paid} calls paid", f"{total.replayed} replayed", _bill(total)]
+        if batch.paid:
+            first = f"{batch.paid} calls paid by batch, at its price: {_bill(batch)}"
+            parts = [first, f"{total.replayed} answers read"] + (parts[::2] if total.paid else [])
+        return ", ".join(parts)
+
     @property
     def total(self) -> Counts:
         """The sum over steps and models."""
@@ -72,3 +82,9 @@ class Tally:
         for counts in self.steps.values():
             total.add(counts)
         return total
+
+
+def _bill(counts: Counts) -> str:
+    unpriced = f" and {counts.unpriced} calls of unknown price" if counts.unpriced else ""
+    tokens = f"{counts.prompt_tokens} + {counts.completion_tokens} tokens ({counts.cached_tokens} cached)"
+    return f"{tokens}, ${counts.cost_usd:.4f}{unpriced}"

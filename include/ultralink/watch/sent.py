@@ -6,7 +6,6 @@ import json
 import time
 from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 
 from ultralink.store import Store
 from ultralink.watch.alarm import Alarm
@@ -15,7 +14,7 @@ SENDING_S = 120.0  # after which one who said that he would send, and did not sa
 
 
 class Sent:
-    """The alarms of one store. On a local store only one of many tasks at once sends; elsewhere nearly always."""
+    """The alarms of one store. Of many tasks that want to send one at once, one does."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -27,11 +26,9 @@ class Sent:
         if text is not None and _holds(text, alarm):
             return False
         noted = _note(alarm, sent=False)
-        if self._store.is_local and text is None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
             try:
-                with Path(path).open("x", encoding="utf-8") as file:
-                    file.write(noted)
+                self._store.create_text(path, noted)
             except FileExistsError:
                 return False
         else:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware import Middleware
 
 from ultralink.errors import UltraLinkError
-from ultralink_airflow.page import browser, feedback, overview, run
+from ultralink_airflow.page import browser, feedback, overview, release, run
 from ultralink_airflow.page.security import signed_in
 from ultralink_airflow.page.shelf import StoreDown, place
 from ultralink_airflow.page.view import FOLDER, not_found, page
@@ -119,7 +119,7 @@ def build() -> FastAPI:
         openapi_url=None,
         middleware=[Middleware(SafeHeaders)],
     )
-    for part in (overview, run, browser, feedback):
+    for part in (overview, run, release, browser, feedback):
         made.include_router(part.router)
     made.get("/static/{name}")(static)
     made.get("/{path:path}")(nowhere)

@@ -155,8 +155,12 @@ def row(
     number: str,
     whole: bool = False,
     end: str = "",
+    judged: Annotated[str, Asked(max_length=10_000)] = "",
 ) -> Response:
-    """One row. Language and kind of the filter are those of the row's address; the rest tells where "next" leads."""
+    """One row. Language and kind of the filter are those of the row's address; the rest tells where "next" leads.
+
+    ``judged``: the id of the row that a verdict was given of; a night that was made anew may have another one here.
+    """
     place = _place(f"{night}.{number}")
     assert place is not None  # noqa: S101  # the text is never empty
     found = find_row(store, asked.language, asked.kind, place)
@@ -180,6 +184,7 @@ def row(
         here=row_path(asked.language, asked.kind, place),
         whole=whole,
         end=end,
+        moved=judged if judged and judged != found.id else "",
     )
 
 

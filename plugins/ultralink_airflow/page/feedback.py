@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, Depends, Form, HTTPException, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from ultralink.insight import evidence
 from ultralink.insight.browse import Place, RowKind
-from ultralink.insight.verdicts import MOST_NOTE, Fault, Thumb, VerdictBook, judge_items, judged, seen
+from ultralink.insight.verdicts import MOST_NOTE, Fault, Sought, Thumb, VerdictBook, judge_items, judged, seen
 from ultralink_airflow.page import security, view
-from ultralink_airflow.page.browser import Filter, find_row, row_path
+from ultralink_airflow.page.browser import FAULTS, Filter, find_row, row_path
 from ultralink_airflow.page.shelf import Shelf
 
 router = APIRouter()
+
+_PAGE = 50  # verdicts in a list
 
 
 class ExportForm(StrEnum):
@@ -25,6 +30,82 @@ class ExportForm(StrEnum):
 
     ROWS = "rows"  # a verdict with the row that it is of
     JUDGE = "judge"  # an item of include/judge/<code>.yaml
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The filter of the list, and how many verdicts to leave out."""
+
+    language: str
+    sought: Sought
+    skip: int
+
+    def address(self, **changes: object) -> str:
+        """The filter as a query string, with other or more fields."""
+        fields = {"language": self.language, "date": self.sought.date, "user": self.sought.user, **changes}
+        fields.setdefault("thumb", self.sought.thumb)
+        return urlencode({name: value for name, value in fields.items() if value not in ("", None, 0)})
+
+
+@router.get("/verdicts")
+def verdicts(
+    request: Request,
+    store: Shelf,
+    user: GetUserDep,
+    languages: security.Languages,
+    language: str = "",
+    date: str = "",
+    by: Annotated[str, Query(alias="user", max_length=250)] = "",
+    thumb: Annotated[Literal["up", "down", ""], Query()] = "",
+    skip: Annotated[int, Query(ge=0, lt=10**6)] = 0,
+) -> Response:
+    """What people said of rows, the newest first."""
+    code = security.known_language(language, languages) if language else next(iter(languages), "")
+    try:
+        asked = Asked(code, Sought(date=date, user=by, thumb=Thumb(thumb) if thumb else None), skip)
+    except ValueError:
+        raise view.not_found("There is no such night.") from None
+    told = VerdictBook(store).told(code) if code else []
+    found = [one for one in told if asked.sought.fits(one.verdict)]
+    return view.page(
+        request,
+        "verdicts.html",
+        asked=asked,
+        languages=languages,
+        found=found[skip : skip + _PAGE],
+        total=len(found),
+        more=skip + _PAGE if len(found) > skip + _PAGE else None,
+        fewer=max(0, skip - _PAGE) if skip else None,
+        dates=sorted({one.verdict.date for one in told}, reverse=True),
+        users=sorted({one.verdict.user for one in told}),
+        me=user.get_name(),
+        may_judge=bool(code) and security.may_write(user, code),
+        row_path=row_path,
+        shown=evidence.shown,
+        faults=FAULTS,
+    )
+
+
+@router.post("/verdicts/withdraw", dependencies=[Depends(security.same_origin)])
+def withdraw(
+    request: Request,
+    store: Shelf,
+    user: GetUserDep,
+    languages: security.Languages,
+    language: Annotated[str, Form()],
+    night: Annotated[str, Form()],
+    kind: Annotated[RowKind, Form()],
+    row_id: Annotated[str, Form(max_length=30_000)],
+) -> Response:
+    """Forget the user's own verdict of a row, which need not be there any more; ``row_id`` is percent-encoded."""
+    code = security.known_language(language, languages)
+    security.demand_write(user, code)
+    try:
+        VerdictBook(store).take_back(code, night, kind, unquote(row_id), user.get_name())
+    except ValueError:
+        raise view.not_found("There is no such night.") from None
+    to = f"/verdicts?{urlencode({'language': code})}"
+    return RedirectResponse(request.scope.get("root_path", "") + to, 303)
 
 
 @router.post("/verdicts", dependencies=[Depends(security.same_origin)])

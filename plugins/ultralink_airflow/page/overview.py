@@ -5,39 +5,74 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, Path, Query, Request
+from airflow.models.dagrun import DagRun
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from ultralink.errors import RecipeError
 from ultralink.insight.calendar import Metric, calendar, last_dates
+from ultralink.insight.damage import Damages
 from ultralink.insight.nights import Nights, editions, published
-from ultralink.insight.targets import Progress, progress, spend
-from ultralink.recipe import load_recipe
+from ultralink.insight.spending import Spend, spend_by_month
+from ultralink.insight.targets import Progress, progress
+from ultralink.stages.edition import PoolStatistics
 from ultralink.stages.partition import is_date
+from ultralink.stages.statistics import Statistics, statistics_path
 from ultralink.store import Store
-from ultralink_airflow.page.runs import marks
+from ultralink_airflow.page import pool, release
+from ultralink_airflow.page.runs import marks, retrying, tasks_of
 from ultralink_airflow.page.security import (
-    DAG_PREFIX,
+    POOL_DAG,
+    RELEASE_DAG,
     Languages,
     PoolIsReadable,
+    ReleasesAreReadable,
     dag_of,
     known_language,
     may_read,
 )
+from ultralink_airflow.page.seen import Makes, SubjectDep, name_of, recipe_of
 from ultralink_airflow.page.shelf import Shelf
+from ultralink_airflow.page.troubles import Trouble, troubles
 from ultralink_airflow.page.view import not_found, page
 
 router = APIRouter()
 
 SPANS = (14, 28, 91)
 
-DagId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,250}$")]
 Span = Annotated[int, Query(ge=1, le=366)]
 Until = Annotated[str | None, Query(pattern=r"^20\d{2}-\d{2}-\d{2}$")]
+
+
+class Window:
+    """What the address says of the calendar: its figure, how many nights, and the last of them."""
+
+    def __init__(self, metric: Metric = Metric.SAMPLES, nights: Span = 28, until: Until = None) -> None:
+        if until is not None and not is_date(until):
+            raise not_found("There is no such date.")
+        self.metric, self.span, self.until = metric, nights, until
+        self.today = datetime.now(UTC).date()
+        self.end = date.fromisoformat(until) if until else self.today
+
+    @property
+    def earlier(self) -> str:
+        """The last night of the calendar before."""
+        return (self.end - timedelta(days=self.span)).isoformat()
+
+    @property
+    def later(self) -> str | None:
+        """The last night of the calendar after; None: there is none."""
+        if self.end >= self.today:
+            return None
+        return min(self.today, self.end + timedelta(days=self.span)).isoformat()
+
+
+Windowed = Annotated[Window, Depends(Window)]
 
 
 @router.get("/")
@@ -47,16 +82,17 @@ def overview(
     session: SessionDep,
     store: Shelf,
     languages: Languages,
-    pool: PoolIsReadable,
-    metric: Metric = Metric.SAMPLES,
-    nights: Span = 28,
-    until: Until = None,
+    with_pool: PoolIsReadable,
+    with_releases: ReleasesAreReadable,
+    window: Windowed,
     language: str | None = None,
 ) -> Response:
     """All languages that the user may read, or one of them."""
-    shown = languages if language is None else [known_language(language, languages)]
-    with_runs = [code for code in shown if may_read(user, code, DagAccessEntity.RUN)]
-    return _page(request, session, store, shown, with_runs, metric, nights, until, pool and language is None)
+    if language is not None:
+        return _page(request, user, session, store, [known_language(language, languages)], window, {})
+    others = {Makes.POOL: POOL_DAG} if with_pool else {}
+    others |= {Makes.RELEASES: RELEASE_DAG} if with_releases else {}
+    return _page(request, user, session, store, languages, window, others)
 
 
 @router.get("/dags/{dag_id}")
@@ -66,84 +102,83 @@ def dag_tab(
     session: SessionDep,
     store: Shelf,
     languages: Languages,
-    dag_id: DagId,
-    metric: Metric = Metric.SAMPLES,
-    nights: Span = 28,
-    until: Until = None,
+    subject: SubjectDep,
+    window: Windowed,
 ) -> Response:
-    """The overview of the Dag's language."""
-    language = language_of(dag_id, languages)
-    with_runs = [language] if may_read(user, language, DagAccessEntity.RUN) else []
-    return _page(request, session, store, [language], with_runs, metric, nights, until, False)
-
-
-def language_of(dag_id: str, languages: list[str]) -> str:
-    """The language whose nights a Dag makes; 404 for other Dags."""
-    language = dag_id.removeprefix(DAG_PREFIX)
-    if language not in languages or dag_id != dag_of(language):
-        raise not_found("This Dag makes no nights of a language, or you may not read it.")
-    return language
+    """What the Dag makes: the nights of its language, the English pool, or releases."""
+    with_runs = may_read(user, subject.dag_id, DagAccessEntity.RUN)
+    match subject.makes:
+        case Makes.POOL:
+            return pool.dag_tab(request, session, store, subject, languages, with_runs)
+        case Makes.RELEASES:
+            return release.dag_tab(request, session, store, subject, with_runs)
+        case Makes.NIGHTS:
+            return _page(request, user, session, store, [subject.language], window, {})
 
 
 def _page(
     request: Request,
+    user: BaseUser,
     session: Session,
     store: Store,
     languages: list[str],
-    with_runs: list[str],
-    metric: Metric,
-    span: int,
-    until: str | None,
-    pool: bool,
+    window: Window,
+    others: dict[Makes, str],
 ) -> Response:
-    today = datetime.now(UTC).date()
-    if until is not None and not is_date(until):
-        raise not_found("There is no such date.")
-    end = date.fromisoformat(until) if until else today
-    dates = last_dates(end, span)
+    """The overview of ``languages``; ``others``: Dags beside theirs."""
+    dates = last_dates(window.end, window.span)
+    with_runs = [code for code in languages if may_read(user, dag_of(code), DagAccessEntity.RUN)]
     known = published(store)
     runs = marks(session, with_runs, dates[0], dates[-1])
-    month = f"{today:%Y-%m}"
-    costs = [
-        night.cost_usd
-        for language in languages
-        for day, night in known.get(language, {}).items()
-        if night is not None and day.startswith(month)
+    paid: list[Statistics | PoolStatistics] = [
+        night for language in languages for night in known.get(language, {}).values() if night is not None
     ]
-    if pool:
-        costs += [each.cost_usd for day, each in editions(store).items() if each is not None and day.startswith(month)]
+    if Makes.POOL in others:
+        paid += [edition for edition in editions(store).values() if edition is not None]
+    months = spend_by_month(paid)
+    month = f"{window.today:%Y-%m}"
     return page(
         request,
         "overview.html",
         languages=languages,
         alone=languages[0] if len(languages) == 1 else None,
         names={language: name_of(language) for language in languages},
-        rows=calendar(known, languages, dates, metric),
+        rows=calendar(known, languages, dates, window.metric),
         dates=dates,
         runs=runs,
         going=[(place, mark) for place, mark in sorted(runs.items()) if mark.is_going],
         failed=[(place, mark) for place, mark in sorted(runs.items()) if mark.state == "failed"],
-        progress=_progress(languages, known, today),
-        spend=spend(costs),
-        month=f"{today:%B %Y}",
-        with_pool=pool,
-        metric=metric,
+        retrying=_retrying(user, session, with_runs),
+        progress=_progress(languages, known, window.today),
+        spend=months.get(month, Spend(month, 0.0, 0, 0, 0)),
+        months=list(months.values()),
+        damages=_damages(store, languages, known).lines,
+        others=others,
+        window=window,
         metrics=list(Metric),
-        span=span,
         spans=SPANS,
-        until=until or "",
-        earlier=(end - timedelta(days=span)).isoformat(),
-        later=min(today, end + timedelta(days=span)).isoformat() if end < today else None,
         dag_of=dag_of,
     )
 
 
-def name_of(language: str) -> str:
-    """The language's own name; its code where the recipe is broken."""
-    try:
-        return load_recipe(language).name
-    except RecipeError:
-        return language
+def _damages(store: Store, languages: list[str], known: Nights) -> Damages:
+    damages = Damages()
+    for language in languages:
+        for day, night in known.get(language, {}).items():
+            if night is None:
+                unread = ValueError("its figures cannot be read")
+                damages.note(statistics_path(store, language, day), unread, "clear the publish task of this night")
+    return damages
+
+
+def _retrying(user: BaseUser, session: Session, languages: list[str]) -> list[tuple[DagRun, list[Trouble]]]:
+    """Runs in which something waits for another try, and why."""
+    found = []
+    for run in retrying(session, languages):
+        waiting = [task for task in tasks_of(session, run) if task.state == "up_for_retry"]
+        logs = may_read(user, run.dag_id, DagAccessEntity.TASK_LOGS)
+        found.append((run, troubles(session, run, waiting, logs=logs)))
+    return found
 
 
 def _progress(languages: list[str], known: Nights, today: date) -> dict[str, list[Progress]]:
@@ -151,7 +186,7 @@ def _progress(languages: list[str], known: Nights, today: date) -> dict[str, lis
     found: dict[str, list[Progress]] = {}
     for language in languages:
         try:
-            recipe = load_recipe(language)
+            recipe = recipe_of(language)
         except RecipeError:
             found[language] = []
             continue

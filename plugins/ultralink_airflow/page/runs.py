@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from ultralink_airflow.page.security import DAG_PREFIX, dag_of
 
 _GOING = {"running", "queued"}
+_NEWEST = 12  # runs of a Dag in its tab
+_RETRYING = 3  # runs whose retries the overview tells: each task costs reading a log
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,23 @@ def marks(session: Session, languages: Sequence[str], first: str, last: str) -> 
 def find_run(session: Session, dag_id: str, run_id: str) -> DagRun | None:
     """The run, or None."""
     return session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+
+
+def newest_runs(session: Session, dag_id: str) -> Sequence[DagRun]:
+    """The newest runs of a Dag."""
+    return session.scalars(
+        select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(_NEWEST)
+    ).all()  # fmt: skip
+
+
+def retrying(session: Session, languages: Sequence[str]) -> Sequence[DagRun]:
+    """Runs of these languages in which a task waits for another try, the newest first; at most a few."""
+    runs = (
+        select(DagRun)
+        .join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
+        .where(TaskInstance.state == "up_for_retry", DagRun.dag_id.in_([dag_of(language) for language in languages]))
+    )
+    return session.scalars(runs.distinct().order_by(DagRun.id.desc()).limit(_RETRYING)).all()
 
 
 def night_of(run: DagRun) -> str:
@@ -109,6 +128,16 @@ class Task:
     def tries(self) -> int:
         """Attempts that began."""
         return sum(attempt.number > 0 and attempt.started is not None for attempt in self.attempts)
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it waits without a worker: for a batch at the provider, or for its next look at one."""
+        return self.state == "deferred"
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it began and found that it had nothing to do."""
+        return self.state == "skipped" and self.tries > 0
 
     @property
     def last_failure(self) -> Attempt | None:

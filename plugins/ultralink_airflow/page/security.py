@@ -18,6 +18,7 @@ from ultralink.recipe import configured_languages
 
 DAG_PREFIX = "ultralink_"
 POOL_DAG = "ultralink_english_pool"
+RELEASE_DAG = "ultralink_release"
 
 signed_in = requires_access_view(AccessView.PLUGINS)
 
@@ -37,11 +38,19 @@ Languages = Annotated[list[str], Depends(_readable_languages)]
 
 
 def _pool_is_readable(user: GetUserDep) -> bool:
-    return bool(get_auth_manager().is_authorized_dag(method="GET", details=DagDetails(id=POOL_DAG), user=user))
+    return may_read(user, POOL_DAG)
 
 
 PoolIsReadable = Annotated[bool, Depends(_pool_is_readable)]
 """Whether the user may read the English pool's Dag."""
+
+
+def _releases_are_readable(user: GetUserDep) -> bool:
+    return may_read(user, RELEASE_DAG)
+
+
+ReleasesAreReadable = Annotated[bool, Depends(_releases_are_readable)]
+"""Whether the user may read the Dag of releases."""
 
 
 def known_language(language: str, languages: Languages) -> str:
@@ -51,20 +60,24 @@ def known_language(language: str, languages: Languages) -> str:
     return language
 
 
-def may_read(user: BaseUser, language: str, entity: DagAccessEntity | None = None) -> bool:
-    """Whether ``user`` may read this side of the language's Dag."""
-    dag_id = dag_of(language)
-    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    return bool(get_auth_manager().is_authorized_dag(method="GET", access_entity=entity, details=details, user=user))
+def may_read(user: BaseUser, dag_id: str, entity: DagAccessEntity | None = None) -> bool:
+    """Whether ``user`` may read this side of a Dag."""
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method="GET", access_entity=entity, details=_details(dag_id), user=user
+        )
+    )  # fmt: skip
+
+
+def _details(dag_id: str) -> DagDetails:
+    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
 
 
 def may_write(user: BaseUser, language: str) -> bool:
     """Whether ``user`` may change runs of the language's Dag; who may do that may also judge its rows."""
-    dag_id = dag_of(language)
-    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     return bool(
         get_auth_manager().is_authorized_dag(
-            method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
+            method="POST", access_entity=DagAccessEntity.RUN, details=_details(dag_of(language)), user=user
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -11,6 +11,7 @@ from itertools import islice
 from airflow.models.dagbag import DBDagBag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.utils.log.file_task_handler import StructuredLogMessage
 from airflow.utils.log.log_reader import TaskLogReader
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _MOST_LINES = 50_000
 _MOST_LETTERS = 500
+_AIRFLOWS = ("::", "Skipping task", "Task ", "DAG bundles", "Filling up", "Done. Returned")  # words around a task's own
 MOST_TROUBLES = 12  # each costs reading a log, maybe from a worker
 
 
@@ -38,15 +40,11 @@ class Trouble:
 
 def troubles(session: Session, run: DagRun, tasks: Iterable[Task], *, logs: bool) -> list[Trouble]:
     """Each task that waits for another try, runs one, or has failed for good. Without ``logs`` no reason is told."""
-    troubled = [task for task in tasks if task.last_failure is not None]
-    dag = DBDagBag(load_op_links=False).get_dag_for_run(run, session=session) if troubled else None
+    troubled = sorted(((task, task.last_failure) for task in tasks), key=lambda each: _urgency(each[0]))
+    failures = [(task, failed) for task, failed in troubled if failed is not None]
+    _prepare(session, run, [failed for _, failed in failures])
     found: list[Trouble] = []
-    for number, task in enumerate(sorted(troubled, key=_urgency)):
-        failed = task.last_failure
-        if failed is None:
-            continue
-        if dag is not None and isinstance(failed.source, TaskInstance) and dag.has_task(task.task_id):
-            failed.source.task = dag.get_task(task.task_id)
+    for number, (task, failed) in enumerate(failures):
         kind, why = _reason(failed) if logs and number < MOST_TROUBLES else ("", "Its log says why.")
         found.append(Trouble(task, _what(task, failed), why, _remedy(kind), _again(task)))
     return found
@@ -88,13 +86,52 @@ def _remedy(kind: str) -> str | None:
     return remedy_for(error) if isinstance(error, type) else None
 
 
+@dataclass(frozen=True)
+class Skip:
+    """A task that began and found nothing to do, and what it said."""
+
+    task: Task
+    why: str
+
+
+def skips(session: Session, run: DagRun, tasks: Iterable[Task], *, logs: bool) -> list[Skip]:
+    """What tasks that skipped themselves said; those that were skipped with them say nothing."""
+    found = [task for task in tasks if task.is_skipped][:MOST_TROUBLES]
+    _prepare(session, run, [task.present for task in found])
+    return [Skip(task, _parting(task.present) if logs else "Its log says why.") for task in found]
+
+
+def _parting(attempt: Attempt) -> str:
+    """The task's last words: what it logged before Airflow noted that it is skipped."""
+    try:
+        said = [line.event for line in _lines(attempt) if getattr(line, "level", "") == "info"]
+    except Exception as problem:  # as of a failure
+        log.warning("No log of %s: %s", attempt.source, problem)
+        return "Its log cannot be read now."
+    ours = [event for event in said if not event.startswith(_AIRFLOWS)]
+    return _clipped(" ".join(ours[-1].split())) if ours else "Its log does not say why."
+
+
+def _lines(attempt: Attempt) -> Iterator[StructuredLogMessage]:
+    stream, _ = TaskLogReader().read_log_chunks(attempt.source, attempt.number, {"end_of_log": False})
+    return islice(stream, _MOST_LINES)
+
+
+def _prepare(session: Session, run: DagRun, attempts: Sequence[Attempt]) -> None:
+    """Airflow finds a log only of a task instance that knows its task."""
+    dag = DBDagBag(load_op_links=False).get_dag_for_run(run, session=session) if attempts else None
+    for attempt in attempts:
+        source = attempt.source
+        if dag is not None and isinstance(source, TaskInstance) and dag.has_task(source.task_id):
+            source.task = dag.get_task(source.task_id)
+
+
 def _reason(attempt: Attempt) -> tuple[str, str]:
     """The error's kind and the sentence for it."""
     details: list[Sequence[Mapping[str, object]]] = []
     cries: list[str] = []
     try:
-        stream, _ = TaskLogReader().read_log_chunks(attempt.source, attempt.number, {"end_of_log": False})
-        for line in islice(stream, _MOST_LINES):
+        for line in _lines(attempt):
             if detail := getattr(line, "error_detail", None):
                 details.append(detail)
             elif getattr(line, "level", "") == "critical" or "terminated by signal" in str(line.event):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ultralink.errors import BudgetExceeded
+from ultralink.teacher.batch.elsewhere import Sent
 from ultralink.teacher.batch.spool import Spool
 from ultralink.teacher.batch.tickets import Notes
 from ultralink.teacher.budget import Purse, estimate_prompt_tokens
@@ -14,14 +17,16 @@ from ultralink.teacher.waiting import Unanswered
 class Collector:
     """Notes each request once. One that the provider has refused is refused again, without being sent.
 
-    A request for which the budget has no room is left for a later wave, when this one's real cost is known.
+    One that another task has sent is awaited from there. One for which the budget has no room is left for a later
+    wave, when this one's real cost is known.
     """
 
     rehearses = False
     in_flight = 0
 
-    def __init__(self, spool: Spool, purse: Purse, notes: Notes) -> None:
-        self._spool, self._purse, self._notes = spool, purse, notes
+    def __init__(self, spool: Spool, purse: Purse, notes: Notes, elsewhere: Mapping[str, Sent]) -> None:
+        self._spool, self._purse, self._notes, self._elsewhere = spool, purse, notes, elsewhere
+        self.awaited: dict[str, Sent] = {}  # by the ticket's name: batches of other tasks that have what is asked for
         self.no_room: BudgetExceeded | None = None
 
     async def answer(self, request: Request, step: str) -> Record:
@@ -29,7 +34,10 @@ class Collector:
         refusal = self._notes.refused.get(request.key)
         if refusal is not None:
             raise refusal.error()
-        if request.key not in self._spool and self._has_room(request):
+        sent = self._elsewhere.get(request.key)
+        if sent is not None:
+            self.awaited[sent.ticket.name] = sent
+        elif request.key not in self._spool and self._has_room(request):
             self._spool.add(request, step, self._notes.forms.get(request.model, Form.JSON_SCHEMA))
         raise Unanswered(step)
 

@@ -55,6 +55,7 @@ class Waves:
     origin: Origin
     limits: Limits
     notes: Notes = field(default_factory=Notes)
+    done_before: frozenset[str] | None = None  # names of tickets that were done before the journal was read
     _ours: set[str] = field(default_factory=set)
 
     async def settle(self) -> None:
@@ -97,6 +98,11 @@ class Waves:
             await asyncio.to_thread(self.tickets.save, uploaded)
             sent.append(await self._created(uploaded))
         return self._waiting(sent)
+
+    async def end_one(self, ticket: Ticket) -> Ticket:
+        """``ticket`` as far as it goes: once ended, its answers are journaled; how it ended is left to its task."""
+        self.notes = await asyncio.to_thread(self.tickets.notes)
+        return await self._settled(ticket) or ticket
 
     async def over(self) -> None:
         """The task has ended, well or not."""
@@ -167,6 +173,8 @@ class Waves:
         if ticket.stage is Stage.UPLOADED:
             ticket = await self._created(ticket)
         if ticket.stage is Stage.DONE:
+            if self.done_before is not None and ticket.name not in self.done_before:
+                raise self._overtaken()  # its answers came into the journal after we had read it
             return ticket
         batch = await self._look(ticket)
         if batch.status in UNDER_WAY:
