@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 LANG_CODE ?= zh
+WORKERS ?= 2
 export PYTHONPATH := $(CURDIR)/include:$(CURDIR)/plugins
 
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ releases: $(VENV)/installed  ## list the releases; ARGS="compare A B", "verify",
 	@$(BIN)/python -m ultralink.release $(or $(ARGS),list)
 
 test: $(VENV)/installed-dev  ## all tests, lint and types
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev  ## ruff and mypy alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

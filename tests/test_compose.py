@@ -13,6 +13,7 @@ import yaml
 from tests.cluster.cluster import settings
 from tests.cluster.compose import ComposeError, Service, fill, load, read_settings
 from tests.cluster.places import IMAGES, PORTS, Place, Ports
+from tests.real.debian import have_program
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docker-compose.yaml"
@@ -173,15 +174,8 @@ def test_docker_compose_takes_the_file_and_reads_it_as_we_do(tmp_path: Path) -> 
 
 def _compose() -> str:
     """Debian's docker-compose: it reads the file without an engine."""
-    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "docker-compose"]
-    if shutil.which("docker-compose") is None and os.geteuid() == 0:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for step in (["apt-get", "update"], install):
-            subprocess.run(step, env=environment, capture_output=True, check=False)
-    found = shutil.which("docker-compose")
-    if found is None:
-        pytest.fail(f"needs docker-compose; as root: apt-get update && {' '.join(install)}")
-    return found
+    have_program("docker-compose", "docker-compose")
+    return "docker-compose"
 
 
 def _plain(text: str) -> str:

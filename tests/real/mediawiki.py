@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import httpx
-import pytest
+from tests.real.debian import have
 
 PACKAGES = [
     "nginx-light",
@@ -32,7 +32,6 @@ PACKAGES = [
     "php-curl",
     "mediawiki",
 ]
-INSTALL = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *PACKAGES]
 
 _CODE = Path("/usr/share/mediawiki")
 _NEEDED = [_CODE / "api.php", Path("/usr/sbin/nginx"), Path("/usr/sbin/php-fpm8.2"), Path("/usr/bin/php")]
@@ -156,17 +155,8 @@ class Farm:
 
 
 def install() -> None:
-    """Have Debian's packages, or skip the test and say how to get them."""
-    if all(path.exists() for path in _NEEDED):
-        return
-    command = " ".join(INSTALL)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip(f"needs a real MediaWiki; as root: apt-get update && {command}")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["apt-get", "update"], INSTALL):
-        done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
-    if not all(path.exists() for path in _NEEDED):
-        pytest.skip(f"needs a real MediaWiki, and apt-get could not install it: {done.stderr[-300:]}; {command}")
+    """Have Debian's packages."""
+    have(PACKAGES, lambda: all(path.exists() for path in _NEEDED))
 
 
 @contextlib.contextmanager
