@@ -2,22 +2,28 @@
 
 Everything is real but the teacher, which answers after 0.2 s and refuses more than its limit with 429. Each case runs
 several times; what differs between runs is shown as least/median/most. "Each for itself": the shards count each other
-but share nothing of what they learn: ``PYTHONPATH=include:. python benchmarks/sharing.py``
+but share nothing of what they learn: ``PYTHONPATH=include:plugins python benchmarks/sharing.py``
+prints a table in Markdown.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
 import fsspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from tests.teacher.fake_teacher import Asked, Reply, completion, desk, endpoint, error, fake_teacher, say
 
 from ultralink.teacher.desk import teacher

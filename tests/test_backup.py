@@ -14,6 +14,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from tests.real.debian import have_program
 from tests.stages.nights import night
 from tests.test_offline_teacher import Running, serving
 from tests.waiting import wait_for
@@ -30,7 +31,11 @@ from ultralink.teacher.record import Record, Usage
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs/deploy.md").read_text()
 
-pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync, as the documented commands do")
+
+@pytest.fixture(scope="module", autouse=True)
+def rsync() -> None:
+    """What the documented commands need."""
+    have_program("rsync", "rsync")
 
 
 def documented(heading: str, **variables: str) -> None:

@@ -9,17 +9,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.release.nights_of_samples import DATES, publish_samples, sample, samples
 from tests.release.small_release import small_release
+from tests.stages.nights import as_before
 
-from ultralink.dataset import Message, Sample, Samples, dialogue, open_partition, open_rejects, open_release
+from ultralink.dataset import Evidence, Message, Sample, Samples, dialogue, open_partition, open_rejects, open_release
 from ultralink.dataset import rows as dataset_rows
 from ultralink.errors import PartMissing, ReleaseMissing, SchemaMismatch
 from ultralink.release.recipe import SUBSETS
-from ultralink.schemas import REJECTS
+from ultralink.schemas import EVIDENCE, REJECTS, SAMPLES
 from ultralink.store import Row, Store
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "reading.md"
@@ -75,7 +77,7 @@ def test_all_ways_give_the_same_rows_and_columns(zh: Samples) -> None:
     table = chosen.to_arrow()
     assert table.column_names == [
         *("id", "language", "subset", "split", "messages", "source"),
-        *("teacher", "scores", "licence", "date", "created"),
+        *("teacher", "scores", "licence", "date", "created", "evidence"),
     ]
     assert pa.types.is_struct(table.schema.field("scores").type)
     assert table["id"].to_pylist() == ids
@@ -84,6 +86,36 @@ def test_all_ways_give_the_same_rows_and_columns(zh: Samples) -> None:
     assert [one for batch in chosen.batches(["id"], size=3) for one in batch["id"].to_pylist()] == ids
     assert all(0 < batch.num_rows <= 3 for batch in chosen.batches(size=3))
     assert len(chosen.to_polars(["id", "scores"]).columns) == 2
+
+
+def test_evidence_is_kept_in_nights_and_left_out_of_releases(store: Store) -> None:
+    found = [{"answer": 1, "grounded": True, "quote": "«it was opened»"}, {"answer": 2, "grounded": False, "quote": ""}]
+    rows = rows_of("zh", each=1)
+    judged = [{**row, "evidence": found} if row["subset"] == "chat_specific" else row for row in rows]
+    publish_samples(store, "zh", NIGHT, judged)
+    night = open_partition(store, "zh", NIGHT)
+    kept = {one.subset: one.evidence for one in night}
+    assert kept.pop("chat_specific") == tuple(Evidence.model_validate(each) for each in found)
+    assert set(kept.values()) == {None}
+    assert night.where(subset="chat_specific").to_arrow(["evidence"]).to_pylist() == [{"evidence": found}]
+    small_release(store, rows=judged)
+    release = open_release(store)
+    assert [one.evidence for one in release] == [None] * len(rows)
+    assert release.to_arrow(["evidence"])["evidence"].null_count == len(rows)
+    data = [path for path in store.fs.find(store.folder("releases")) if path.endswith(".parquet") and "/data/" in path]
+    assert data
+    for path in data:
+        with store.fs.open(path, "rb") as file:
+            assert "evidence" not in pq.read_schema(file).names
+
+
+def test_a_night_from_before_evidence_was_kept_is_read_alike(store: Store) -> None:
+    publish_samples(store, "zh", NIGHT, rows_of("zh", each=1))
+    as_before(store.part(SAMPLES, "zh", NIGHT))
+    night = open_partition(store, "zh", NIGHT)
+    assert [one.evidence for one in night] == [None] * 4
+    assert night.to_pandas().shape == (4, 12)
+    assert open_partition(store, "zh", NIGHT).to_arrow().schema.field("evidence").type == EVIDENCE.type
 
 
 def test_by_subset_and_score(zh: Samples) -> None:

@@ -6,12 +6,14 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ultralink import schemas
 from ultralink.errors import PartMissing, SchemaMismatch, StoreFull, StoreReadOnly
 from ultralink.schemas import PASSAGES, SELECTION, Stage
 from ultralink.store import Part, Store, fingerprint
@@ -229,3 +231,31 @@ def test_a_part_with_broken_pages_or_other_columns_is_no_part(tmp_path: Path) ->
     )
     with pytest.raises(SchemaMismatch, match="stamp is incomplete"):
         part.stamp()
+
+
+def test_a_part_without_an_added_column_reads_as_nulls(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    older = SELECTION
+    newer = Stage(older.name, older.version, older.schema.append(pa.field("note", pa.string())), ("note",))
+    rows = [selection_row(n) for n in range(600)]
+    path = store.part(older, "en", "2026-11-01").path
+    written = Part(store, older, path).write(rows, "x")
+    part = Part(store, newer, path)
+    assert part.stamp() == written
+    assert list(part.rows()) == [{**row, "note": None} for row in rows]
+    assert list(part.rows(["note", "title"]))[-1] == {"note": None, "title": "灯塔"}
+    assert list(part.rows(["note"])) == [{"note": None}] * 600
+    assert [row for batch in part.selected(np.array([3, 500])) for row in batch.to_pylist()] == [
+        {**rows[3], "note": None},
+        {**rows[500], "note": None},
+    ]
+    assert Part(store, newer, path).write([{**row, "note": None} for row in rows], "x").digest == written.digest
+    assert Part(store, newer, path).write([{**row, "note": "n"} for row in rows], "x").digest != written.digest
+    assert [row["note"] for row in part.rows(["note"])] == ["n"] * 600
+    assert next(Part(store, older, path).rows(["title"])) == {"title": "灯塔"}
+
+
+def test_what_was_added_to_a_stage_may_be_null() -> None:
+    added = [(stage, name) for stage in vars(schemas).values() if isinstance(stage, Stage) for name in stage.added]
+    assert len(added) == 4
+    assert all(stage.schema.field(name).nullable for stage, name in added)

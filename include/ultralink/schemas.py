@@ -13,11 +13,15 @@ from ultralink.teacher import ledger
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's name in the store, its schema, and the version that changes when either changes meaning."""
+    """A stage's name in the store, its schema, and the version that changes when either changes meaning.
+
+    ``added``: nullable columns that came later without a new version: a part that has them not reads as nulls.
+    """
 
     name: str
     version: int
     schema: pa.Schema
+    added: tuple[str, ...] = ()
 
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -65,6 +69,16 @@ TEACHER = pa.struct(
         _required("completion_tokens", pa.int64()),
         pa.field("cost_usd", pa.float64()),
     ]
+)
+
+
+# What the judge said of each answer, numbered from 1, in order. Grounded: it finds the answer supported, and code has
+# found its quotation in the passage. Null: the row was not judged, or was made before this was kept.
+EVIDENCE = pa.field(
+    "evidence",
+    pa.list_(
+        pa.struct([_required("answer", pa.int64()), _required("grounded", pa.bool_()), _required("quote", pa.string())])
+    ),
 )
 
 
@@ -221,18 +235,18 @@ CHOICE = Stage(
 
 # --- samples and rejects ------------------------------------------------------------------------
 
-DIALOGUES = Stage("dialogues", 2, _SAMPLE)
+DIALOGUES = Stage("dialogues", 2, _SAMPLE.append(EVIDENCE), (EVIDENCE.name,))
 TRANSLATIONS = {kind: Stage(f"{kind}_rows", 1, _SAMPLE) for kind in Kind}
-SAMPLES = Stage("samples", 2, _SAMPLE)
+SAMPLES = Stage("samples", 2, _SAMPLE.append(EVIDENCE), (EVIDENCE.name,))
 
 ARTICLE_REJECTS = Stage("article_rejects", 2, _REJECT)
-DIALOGUE_REJECTS = Stage("dialogue_rejects", 2, _REJECT)
+DIALOGUE_REJECTS = Stage("dialogue_rejects", 2, _REJECT.append(EVIDENCE), (EVIDENCE.name,))
 TRANSLATION_REJECTS = {kind: Stage(f"{kind}_rejects", 1, _REJECT) for kind in Kind}
 ENGLISH_REJECTS = Stage("english_rejects", 1, _REJECT)
 DUPLICATES = Stage("duplicates", 1, _REJECT)
 SCREEN_REJECTS = Stage("screen_rejects", 1, _REJECT)
 POOL_REJECTS = Stage("pool_rejects", 1, _REJECT)
-REJECTS = Stage("rejects", 2, _REJECT)
+REJECTS = Stage("rejects", 2, _REJECT.append(EVIDENCE), (EVIDENCE.name,))
 LEDGER = Stage("ledger", 2, ledger.LEDGER)
 POOL_LEDGER = Stage("pool_ledger", 1, ledger.LEDGER)  # apart from that of the English night of the same date
 

@@ -60,9 +60,11 @@ def fingerprint(*made_from: object) -> str:
     return hashlib.blake2b(_ENCODER.encode(made_from), digest_size=16).hexdigest()
 
 
-def row_bytes(row: Row) -> bytes:
-    """A row as a part's digest takes it."""
-    return _ENCODER.encode(row) + b"\n"
+def row_bytes(row: Row, stage: Stage) -> bytes:
+    """A row of ``stage`` as a part's digest takes it: a null in a column that was added is as if it was not there."""
+    left_out = {name for name in stage.added if row.get(name) is None}
+    told = {name: value for name, value in row.items() if name not in left_out} if left_out else row
+    return _ENCODER.encode(told) + b"\n"
 
 
 # How file systems name the time of writing, the surest first. HTTP and Google Cloud give it as text.
@@ -251,7 +253,7 @@ class PartWriter:
     def __init__(self, path: str, stage: Stage, parquet: pq.ParquetWriter) -> None:
         self.count = 0
         self._path = path
-        self._schema = stage.schema
+        self._stage = stage
         self._parquet = parquet
         self._content = hashlib.blake2b(digest_size=16)
         self._batch: list[Row] = []
@@ -269,7 +271,7 @@ class PartWriter:
             return
         self._parquet.write_table(self._table())
         for row in self._batch:
-            self._content.update(row_bytes(row))
+            self._content.update(row_bytes(row, self._stage))
         self._batch = []
 
     def digest(self) -> str:
@@ -279,10 +281,10 @@ class PartWriter:
     def _table(self) -> pa.Table:
         where = f"{self._path}: rows {self.count - len(self._batch)}-{self.count - 1}"
         try:
-            table = pa.Table.from_pylist(self._batch, schema=self._schema)
+            table = pa.Table.from_pylist(self._batch, schema=self._stage.schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise SchemaMismatch(f"{where} do not fit the schema: {error}") from error
-        for field, column in zip(self._schema, table.columns, strict=True):
+        for field, column in zip(self._stage.schema, table.columns, strict=True):
             if not field.nullable and column.null_count:
                 raise SchemaMismatch(f"{where}: column {field.name!r} has nulls")
         return table
@@ -323,7 +325,8 @@ class Part:
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows as record batches. Raises PartMissing, SchemaMismatch."""
         with self.reading() as file:
-            yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns):
+                yield self._completed(batch, columns)
 
     def selected(self, numbers: NDArray[np.int64], columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of these ``numbers`` (from 0, ascending) as record batches; others are hardly read.
@@ -336,7 +339,8 @@ class Part:
                 end = start + file.metadata.row_group(group).num_rows
                 low, high = np.searchsorted(numbers, (start, end))
                 if low < high:
-                    yield from _rows_of_group(file, group, numbers[low:high] - start, columns)
+                    for batch in _rows_of_group(file, group, numbers[low:high] - start, columns):
+                        yield self._completed(batch, columns)
                 start = end
 
     @contextlib.contextmanager
@@ -385,10 +389,20 @@ class Part:
 
     def _must_have_columns(self, found: pa.Schema) -> None:
         for field in self.stage.schema:
+            if field.name in self.stage.added and field.name not in found.names:
+                continue
             there = found.field(field.name).type if field.name in found.names else None
             if there != field.type:
                 what = f"has no column {field.name!r}" if there is None else f"column {field.name!r} is {there}"
                 raise SchemaMismatch(f"{self.path}: {what}; delete the part or run with rebuild")
+
+    def _completed(self, batch: pa.RecordBatch, columns: list[str] | None) -> pa.RecordBatch:
+        """``batch`` with nulls in the columns that were added to the stage after the part was written."""
+        for name in self.stage.added:
+            if name not in batch.schema.names and (columns is None or name in columns):
+                field = self.stage.schema.field(name)
+                batch = batch.append_column(field, pa.nulls(len(batch), field.type))
+        return batch
 
     def _open(self) -> pq.ParquetFile:
         try:

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from ultralink.recipe import Alarms, Channel
+    from ultralink.stages.edition import Edition, PoolStatistics
     from ultralink.stages.night import Night
+    from ultralink.stages.partition import Partition
     from ultralink.stages.statistics import Statistics
     from ultralink.store import Store
     from ultralink.teacher.listener import Spent
     from ultralink.watch.alarm import Alarm
+    from ultralink.watch.jumps import Jumped
 
 log = logging.getLogger(__name__)
 
@@ -206,23 +209,47 @@ def budget_alarm(context: Mapping[str, Any], spent: Spent) -> Alarm:
 
 def tell_jumps(night: Night, statistics: Statistics, context: Mapping[str, Any]) -> None:
     """Send an alarm where the published night differs from those before it. Never raises."""
-    from ultralink.recipe import AlarmKind
-    from ultralink.watch.alarm import Alarm
     from ultralink.watch.jumps import jumps, nights_before
 
     try:
-        alarms, (language, date) = night.recipe.alarms, (statistics.language, statistics.date)
-        before = nights_before(night.store, language, date, alarms.jump.nights)
-        found = jumps(statistics, before, alarms.jump)
-        if not found:
-            return
-        what = " and ".join(jump.what for jump in found)
-        now = " ".join(f"{jump.now:.4f}" for jump in found)
-        lines = [f"{language} {date} differs from the nights before.", *(jump.sentence for jump in found)]
-        task = context["ti"]
-        text = "\n".join([*lines, f"Run: {run_url(task.dag_id, task.run_id)}"])
-        with Outbox(alarms, context, lambda: night.store) as outbox:
-            title = f"UltraLink {language} {date}: {what} jumped"
-            outbox.post(Alarm(AlarmKind.JUMP, title, text, f"{language} {date} {what} {now}"))
+        rules, (language, date) = night.recipe.alarms.jump, (statistics.language, statistics.date)
+        found = jumps(statistics, nights_before(night.store, language, date, rules.nights), rules)
+        if found:
+            _tell(night, night.recipe.alarms, f"{language} {date}", "nights", found, context)
     except Exception:
         log.exception("The night was not compared with those before it")
+
+
+def tell_pool_jumps(edition: Edition, statistics: PoolStatistics, context: Mapping[str, Any]) -> None:
+    """Send an alarm where the published edition of the pool differs from those before it. Never raises."""
+    from ultralink.watch.jumps import EDITION, editions_before, jumps
+    from ultralink.watch.pool import EditionFigures
+
+    try:
+        rules, figures = edition.recipe.alarms.jump, EditionFigures(statistics)
+        before = editions_before(edition.store, statistics.date, rules.nights)
+        found = jumps(figures, before, rules, EDITION)
+        if found:
+            _tell(edition, edition.recipe.alarms, f"pool {statistics.date}", "editions", found, context)
+    except Exception:
+        log.exception("The edition was not compared with those before it")
+
+
+def _tell(
+    partition: Partition,
+    alarms: Alarms,
+    which: str,
+    others: str,
+    found: Sequence[Jumped],
+    context: Mapping[str, Any],
+) -> None:
+    from ultralink.recipe import AlarmKind
+    from ultralink.watch.alarm import Alarm
+
+    what = " and ".join(jump.what for jump in found)
+    now = " ".join(f"{jump.now:.4f}" for jump in found)
+    lines = [f"{which} differs from the {others} before.", *(jump.sentence for jump in found)]
+    task = context["ti"]
+    text = "\n".join([*lines, f"Run: {run_url(task.dag_id, task.run_id)}"])
+    with Outbox(alarms, context, lambda: partition.store) as outbox:
+        outbox.post(Alarm(AlarmKind.JUMP, f"UltraLink {which}: {what} jumped", text, f"{which} {what} {now}"))

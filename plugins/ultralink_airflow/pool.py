@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from ultralink_airflow.alarms import tell_pool_jumps
 from ultralink_airflow.base import PartitionOperator, open_store, partition_date
 from ultralink_airflow.teacher import TeacherOperator, teacher_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from airflow.sdk.definitions.context import Context
 
@@ -80,20 +81,30 @@ class ScreenChatsOperator(TeacherOperator["Edition"], EditionOperator):
         return screen_chats(partition, self.shard, endpoint)
 
 
-class PublishPoolOperator(EditionOperator):
-    """Publish the edition. The asset event comes only where the rows differ from the edition before."""
+class PublishPoolOperator(ScreenChatsOperator):
+    """Publish the edition. The asset event comes only where the rows differ from the edition before.
+
+    It asks the teacher nothing, but closes batches that no shard of the screen asks for any more.
+    """
+
+    def work(self, partition: Edition, endpoint: Endpoint) -> Coroutine[None, None, Built]:
+        from ultralink.stages.leftovers import close_leftovers
+
+        return close_leftovers(partition, partition.recipe.screen.model, endpoint)
 
     def build(self, partition: Edition) -> Built:
         from ultralink.stages.pool_publish import publish_pool
 
         if partition.dry_run:
             self.skip("Dry run: the logs of the screen's tasks have the price. Nobody was called.")
-        self._published = publish_pool(partition)
+        self.close_batches(partition)
+        self._edition, self._published = partition, publish_pool(partition)
         return self._published.built
 
     def execute(self, context: Context) -> None:
         super().execute(context)
         statistics = self._published.statistics
+        tell_pool_jumps(self._edition, statistics, cast("Mapping[str, Any]", context))
         if not self._published.changed:
             self.skip("The pool has the same rows as before: nobody needs to be told.")
         for outlet in self.outlets:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, NoReturn
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Generic, NoReturn, cast
 
 from ultralink.errors import KeyRejected
 from ultralink_airflow.base import PartitionOperator, PartitionT
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk.definitions.context import Context
 
-    from ultralink.stages.partition import Built
+    from ultralink.stages.partition import Built, Partition
     from ultralink.teacher.endpoint import Endpoint
     from ultralink.teacher.waiting import Waiting
 
@@ -62,6 +62,23 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
         except Waiting as waiting:
             self._wait(waiting, self.conn_id(partition), endpoint.limits.batch_poll_s)
 
+    def close_batches(self, partition: PartitionT) -> None:
+        """Before a partition is published: close batches that none of its tasks waits for any more, by ``work``.
+
+        It may defer. Where they cannot be closed the partition is published all the same.
+        """
+        from ultralink.errors import UltraLinkError
+        from ultralink.stages.leftovers import leftovers
+
+        count = leftovers(cast("Partition", partition))
+        if not count:
+            return
+        self.log.info("%d batch files are open that no task of this run asks for.", count)
+        try:
+            self.log.info("%s", TeacherOperator.build(self, partition).line)
+        except UltraLinkError as problem:
+            self.log.warning("They stay open; clear this task to try again: %s", problem)
+
     def resume(self, context: Context, event: object = None) -> None:
         """Go on after a wait. The event is news, not truth: the provider is asked again.
 
@@ -77,14 +94,17 @@ class TeacherOperator(PartitionOperator[PartitionT], Generic[PartitionT]):
         from airflow.providers.openai.triggers.openai import OpenAIBatchTrigger
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
-        self.log.info("Waiting: %s", waiting)
         trigger: OpenAIBatchTrigger | TimeDeltaTrigger
         # A trigger that could not ask would end at once again; then the task looks for itself, after a pause.
         if waiting.batch_id is None or self._news_failed:
             trigger = TimeDeltaTrigger(timedelta(seconds=waiting.pause_s))
+            then = "goes on"
         else:
             timeout_s = timedelta(hours=BATCH_HOURS).total_seconds()
             trigger = OpenAIBatchTrigger(conn_id, waiting.batch_id, poll_s, timeout=timeout_s)
+            then = f"the triggerer looks at {waiting.batch_id} every {poll_s:g} s, next"
+        again = datetime.now(UTC) + timedelta(seconds=poll_s if waiting.batch_id else waiting.pause_s)
+        self.log.info("Waiting: %s; %s at %s UTC", waiting, then, again.strftime("%Y-%m-%d %H:%M:%S"))
         self.defer(trigger=trigger, method_name="resume")
 
     async def _cancellable(self, work: Coroutine[None, None, Built]) -> Built:

@@ -185,7 +185,7 @@ def test_what_a_night_was_made_of_stays_unless_it_is_published_and_sound(
     assert of_french() == []
 
 
-def test_what_a_night_needs_that_waits_for_a_batch_stays(root: Path) -> None:
+def test_what_a_night_needs_that_waits_for_a_batch_stays(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A batch may take a day, and a wave after it another: meanwhile nothing is written."""
     store, limits = Store.at(str(root)), Limits(parts=1, journals=1)
     asks = root / "journal/fr" / DATES[0] / "batches/dialogue.generate-0/0000-000-tag.asks"
@@ -195,6 +195,10 @@ def test_what_a_night_needs_that_waits_for_a_batch_stays(root: Path) -> None:
         path.write_text("[]")
     aged(root, 10)
     assert [one.what for one in garbage(store, limits) if " fr " in one.what] == []
+    assert main(["gc"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for date in (DATES[0], "2026-10-10"):
+        assert f"fr {date}: 1 batch file open at the provider. Tasks that wait for them take them in" in words
     for path in (asks, stray):
         path.rename(path.with_suffix(".json"))
     found = [one.what for one in garbage(store, limits) if " fr " in one.what]

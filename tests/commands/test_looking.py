@@ -47,6 +47,20 @@ def test_nights_tell_the_figures(root: Path, capsys: pytest.CaptureFixture[str])
     assert "published" in shown
 
 
+def test_nights_tell_what_they_wait_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for language, count in (("fr", 2), ("pool", 1)):
+        folder = root / "journal" / language / DATES[0] / "batches/00000"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"0001-{number:03d}-tag.asks").write_text("[]")
+        (folder / "0000-000-done.json").write_text("{}")
+    listed = json.loads(printed(capsys, "nights", "--json"))
+    assert [each["open_batches"] for each in listed] == [2, 1]
+    shown = " ".join(printed(capsys, "nights").split())
+    assert "published; waiting for 2 batches" in shown
+    assert "published; waiting for 1 batch" in shown
+
+
 def test_a_night_on_its_way_has_a_cost_so_far(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = read_statistics(Store.at(str(root)), "fr", DATES[0])
     assert figures is not None

@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.release.shelves import nights as published_nights
 from tests.release.shelves import release
-from tests.stages.nights import DATES, writes_nothing
+from tests.stages.nights import DATES, as_before, writes_nothing
 
 from ultralink.__main__ import main
 from ultralink.commands import verify
 from ultralink.commands.traces import stages_of
-from ultralink.schemas import DIALOGUES, SAMPLES, Stage
+from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, REJECTS, SAMPLES, Stage
 from ultralink.store import Part, Stamp, Store
 
 DAY = 24 * 3600
@@ -58,6 +59,28 @@ def test_a_night_that_is_written_again_is_sound(root: Path, capsys: pytest.Captu
     """Maps as mappings, nulls left out: rows as other writers give them."""
     published_nights(Store.at(str(root)), languages=("zh",))
     assert problems(capsys, "zh") == []
+
+
+def test_parts_from_before_a_column_was_added_are_sound(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.at(str(root))
+    shards = {DIALOGUES: (0,), DIALOGUE_REJECTS: (0, 1), SAMPLES: (0,), REJECTS: (0,)}
+    for stage, numbers in shards.items():
+        for shard in numbers:
+            as_before(store.part(stage, "fr", DATES[0], shard))
+    assert "evidence" not in pq.read_schema(part(root, "samples")).names
+    assert problems(capsys) == []
+    assert problems(capsys, "--quick") == []
+
+
+def test_an_added_column_of_another_type_is_found(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = part(root, "samples")
+    table = pq.read_table(path)
+    index = table.schema.get_field_index("evidence")
+    changed = table.set_column(index, "evidence", pa.nulls(len(table), pa.string()))
+    pq.write_table(changed.replace_schema_metadata(pq.read_metadata(path).metadata), path)
+    (problem, *_) = problems(capsys, "--quick")
+    assert (problem["what"], problem["where"]) == ("schema", str(path))
+    assert "column 'evidence' is string" in problem["why"]
 
 
 def rewritten(path: Path, change: Callable[[list[dict[str, object]]], None]) -> None:

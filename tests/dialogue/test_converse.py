@@ -257,9 +257,12 @@ def judging(**verdict: object) -> Callable[[Call], str | None]:
 
 
 def test_a_judged_dialogue_carries_its_scores() -> None:
-    scores = dialogue_of(hold(Teacher(judging()), *of_turns(2))).scores
-    assert scores["grounded"] == 1.0
-    assert 0.8 < scores["language"] <= 1.0
+    dialogue = dialogue_of(hold(Teacher(judging()), *of_turns(2)))
+    assert dialogue.scores["grounded"] == 1.0
+    assert 0.8 < dialogue.scores["language"] <= 1.0
+    assert dialogue.evidence is not None
+    assert [(each.answer, each.grounded) for each in dialogue.evidence] == [(1, True), (2, True)]
+    assert all(each.quote in english()[0].text for each in dialogue.evidence)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +279,9 @@ def test_an_ungrounded_answer_turns_the_dialogue_down(verdict: dict[str, object]
     reject = only_reject(hold(Teacher(judging(**verdict)), *of_turns(2)))
     assert (reject.gate, reject.reason, reject.attempts) == ("judge", reason, 1)
     assert len(reject.messages) == 4
+    assert reject.evidence is not None
+    assert [each.grounded for each in reject.evidence] == [False, True]
+    assert reject.evidence[0].quote == verdict.get("quote", reject.evidence[1].quote)
 
 
 def test_a_judge_that_may_not_reject_only_scores() -> None:
@@ -293,6 +299,7 @@ def test_without_a_verdict_a_judge_that_may_not_reject_leaves_no_score(error: Ex
 
     outcome = hold(Teacher(spoil), *of_turns(2), judge_may_reject=False)
     assert dialogue_of(outcome).scores.keys() == {"language"}
+    assert dialogue_of(outcome).evidence is None
 
 
 def test_a_lower_threshold_lets_it_pass_with_its_score() -> None:
@@ -310,6 +317,7 @@ def test_a_dropped_turn_is_kept_beside_the_judge_s_reject() -> None:
     outcome = hold(Teacher(spoil), about, recipe)
     assert outcome.dialogue is None
     assert [(each.gate, each.turn) for each in outcome.turned_down] == [("leak", 3), ("judge", None)]
+    assert [each.evidence is None for each in outcome.turned_down] == [True, False]
 
 
 @pytest.mark.parametrize("numbers", [[1], [1, 1], [1, 2, 3], [0, 1], []])

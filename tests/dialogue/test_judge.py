@@ -6,6 +6,7 @@ import pytest
 from tests.dialogue.material import LANGUAGES, passage, sample_passages
 
 from ultralink.dialogue.judge import AnswerVerdict, is_judged, judgement
+from ultralink.dialogue.outcome import Evidence
 from ultralink.recipe import load_recipe
 from ultralink.tokens import count_tokens
 from ultralink.wikipedia.segment import sentences
@@ -56,6 +57,22 @@ def test_the_share_and_the_worst_fault_are_reported() -> None:
     judged = judgement(three, passage(TEXT))
     assert judged.grounded == pytest.approx(1 / 3)
     assert judged.fault == "ungrounded"
+
+
+def test_what_the_judge_said_is_kept_by_answer_as_it_said_it() -> None:
+    quote = "«Galloway dykes are built with a single upper face…»"
+    said = [
+        AnswerVerdict(answer=3, supported=False, quote=quote),
+        AnswerVerdict(answer=1, supported=True, quote=quote),
+        AnswerVerdict(answer=2, supported=True, quote="Galloway dykes"),
+    ]
+    judged = judgement(said, passage(TEXT))
+    assert judged.evidence == (
+        Evidence(1, True, quote),
+        Evidence(2, False, "Galloway dykes"),
+        Evidence(3, False, quote),
+    )
+    assert judged.grounded == pytest.approx(1 / 3)
 
 
 def test_a_sentence_with_our_separators_in_it_can_be_quoted_as_it_was_shown() -> None:

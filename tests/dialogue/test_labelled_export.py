@@ -21,6 +21,13 @@ def test_an_export_is_read_again(tmp_path: Path) -> None:
     assert load_exported(path).items == items
 
 
+def test_a_text_may_hold_other_line_ends(tmp_path: Path) -> None:
+    items = [item(n).model_copy(update={"passage": f"a\u2028{n}\x85\u2029b"}) for n in range(2 * LEAST_OF_EACH)]
+    path = tmp_path / "x.jsonl"
+    path.write_bytes("".join(each.model_dump_json() + "\r\n" for each in items).encode())
+    assert load_exported(path).items == items
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -54,6 +54,8 @@ def test_a_dialogue_fits_the_schema_with_all_its_provenance() -> None:
     assert (teacher["cached_tokens"], teacher["completion_tokens"]) == (calls * 40, calls * 10 + 100)
     assert teacher["cost_usd"] == calls * 0.25 + 1
     assert dict(row["scores"])["grounded"] == 1.0
+    assert [each["answer"] for each in row["evidence"]] == [*range(1, len(dialogue.turns) + 1)]
+    assert all(each["grounded"] and each["quote"] in about.text for each in row["evidence"])
     assert row["created"] == datetime(2026, 11, 1, 13, tzinfo=UTC)
     assert dialogue.spent[Step.JUDGE].asks == 1
 
@@ -70,6 +72,7 @@ def test_a_reject_fits_the_schema() -> None:
     assert row["id"] == f"en-chat_specific-{about.id}"
     assert (row["stage"], row["gate"], row["attempts"]) == ("dialogues", "refusal", 3)
     assert row["messages"][1]["content"].startswith("Sorry")
+    assert row["evidence"] is None
     assert row["source"]["passage"] == about.text
     assert row["created"] is not None
 

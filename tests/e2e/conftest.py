@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.system import Live, Teacher
+from tests.e2e.system import Live, Teacher, end
 from tests.waiting import wait_for
 
-from ultralink.local.processes import start, stop
+from ultralink.local.processes import start
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import ROOT, LocalSettings, Secrets, free_port
 from ultralink.store import Store
@@ -65,4 +65,4 @@ def live(
                 api.pause(f"ultralink_{language}", paused=False)
             yield Live(api, settings, Store.at(settings.store), teacher)
         finally:
-            stop(home)
+            end(home)

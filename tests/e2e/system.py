@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psutil
 from tests.waiting import wait_for
 
+from ultralink.local.processes import running
 from ultralink.local.rest import AirflowApi
 from ultralink.local.settings import LocalSettings
 from ultralink.store import Store
@@ -33,6 +38,15 @@ class Teacher:
     def _page(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
             return json.load(answer)
+
+
+def end(home: Path) -> None:
+    """End the Airflow at ``home``, which nobody needs any more: an orderly end takes a quarter of a minute."""
+    while left := running(home):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

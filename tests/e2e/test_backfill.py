@@ -24,7 +24,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from playwright.sync_api import Page
-from tests.e2e.system import Live, Teacher
+from tests.e2e.system import Live, Teacher, end
 from tests.real.chromium import chromium
 from tests.real.mediawiki import Farm
 from tests.real.mediawiki import running as wikis
@@ -44,6 +44,7 @@ FRENCH = [(TODAY - timedelta(days=back)).isoformat() for back in range(12, 8, -1
 OUTAGE = (TODAY - timedelta(days=5)).isoformat()
 PLACES = ("Bremen", "Celle", "Dresden", "Erfurt", "Fulda", "Goslar", "Halle", "Jena", "Kiel", "Lemgo", "Mainz", "Soest")
 ARTICLES_A_NIGHT = 2
+ONE = json.dumps({"articles": 1})  # of the nights from the command line
 CALLS = 4  # in flight at once, as the connection allows
 SLOTS = 2  # of the teacher's pool
 LONG = 400  # seconds that anything may take on a busy machine
@@ -200,8 +201,10 @@ class System(Live):
 
 
 @pytest.fixture(scope="module")
-def system(project: Path, farm: Farm, teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Airflow with its schedule on, and an English pool on its way."""
+def system(
+    project: Path, teacher: Teacher, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[System]:
+    """Airflow with its schedule on, and the German wiki."""
     home = tmp_path_factory.mktemp("airflow")
     connection = {"model": "offline-teacher", "concurrency": CALLS}
     environment = {
@@ -213,12 +216,15 @@ def system(project: Path, farm: Farm, teacher: Teacher, tmp_path_factory: pytest
         "OPENAI_BASE_URL": teacher.url,
         "OPENAI_EXTRA": json.dumps(connection),
     }
-    command = [sys.executable, "-m", "ultralink.local"]
+    command = [sys.executable, "-m", "ultralink.local", "up"]
+    up = None
     try:
         with (home / "up.log").open("w") as log:
-            up = subprocess.run([*command, "up"], env=environment, stdout=log, stderr=log, timeout=LONG, check=False)
+            up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            farm: Farm = request.getfixturevalue("farm")  # is built while Airflow starts
+            code = up.wait(LONG)
         told = (home / "up.log").read_text()
-        assert up.returncode == 0, told
+        assert code == 0, told
         port = re.search(r"Airflow: +http://127\.0\.0\.1:(\d+)", told)
         assert port is not None
         store = str(home / "store")
@@ -227,7 +233,10 @@ def system(project: Path, farm: Farm, teacher: Teacher, tmp_path_factory: pytest
         with logged_in(settings, api) as page:
             yield System(api, settings, Store.at(store), teacher, project, farm, environment, page)
     finally:
-        subprocess.run([*command, "down"], env=environment, stdout=subprocess.DEVNULL, check=False, timeout=LONG)
+        if up is not None:
+            up.kill()
+            up.wait()
+        end(home)
 
 
 @contextmanager
@@ -279,6 +288,9 @@ def test_the_language_is_checked_and_priced_before_it_runs(system: System, germa
     assert "no mistakes" in system.command("ultralink", "validate", "de")
     priced = json.loads(system.command("ultralink", "plan", "de", "--date", NIGHTS[0], "--json"))
     assert priced["date"] == NIGHTS[0]
+    asked = len(system.farm.requests())
+    assert json.loads(system.command("ultralink", "plan", "de", "--estimate", "--json"))["language"] == "de"
+    assert len(system.farm.requests()) == asked, "the estimate reads no wiki"
     assert not any(step.startswith("de ") for step in system.teacher.steps())
     assert not list(system.store.dates(SELECTION, "de"))
 
@@ -314,7 +326,7 @@ class Paused:
 
 @pytest.fixture(scope="module")
 def paused(system: System, german: str) -> Paused:
-    """Start five nights, two at once; pause while the first two run; go on when French nights have begun."""
+    """Start five nights, two at once; pause while the first two run; go on when they are done and French ones begun."""
     wait_for(lambda: {run["state"] for run in system.runs("english_pool")} == {"success"}, LONG)
     system.local("airflow", "pools", "set", "ultralink_teacher", str(SLOTS), "for the time of the backfill")
     fill_dialog(system, NIGHTS, 2, "Missing Runs")
@@ -323,13 +335,13 @@ def paused(system: System, german: str) -> Paused:
     wait_for(lambda: "running" in system.states("de", NIGHTS).values(), LONG)
     system.press("Pause backfill", lambda: system.is_paused("de"))
     before = system.states("de", NIGHTS)
-    wait_for(lambda: "running" not in system.states("de", NIGHTS).values(), LONG)
 
-    system.api.pause("ultralink_fr", paused=False)
-    create(system, FRENCH, "--dag-run-conf", json.dumps({"articles": 1}))
+    system.local("airflow", "dags", "unpause", "ultralink_fr")
+    create(system, "fr", FRENCH, "--dag-run-conf", ONE)
     wait_for(lambda: "running" in system.states("fr", FRENCH).values(), LONG)
-    after = system.states("de", NIGHTS)
     system.ask(f"backfills/{system.backfills('fr')[0]['id']}/cancel", "PUT")
+    wait_for(lambda: "running" not in system.states("de", NIGHTS).values(), LONG)
+    after = system.states("de", NIGHTS)
 
     system.open("/dags/ultralink_de/runs")
     system.picture("paused", "Queued")
@@ -337,12 +349,12 @@ def paused(system: System, german: str) -> Paused:
     return Paused(before, after)
 
 
-def create(system: System, nights: list[str], *more: str) -> None:
+def create(system: System, language: str, nights: list[str], *more: str) -> str:
     """The guide's command. The end is the day after the last night, for a night begins after midnight."""
-    end = date.fromisoformat(nights[-1]) + timedelta(days=1)
-    system.local(
-        "airflow", "backfill", "create", "--dag-id", "ultralink_fr",
-        "--from-date", nights[0], "--to-date", end.isoformat(), "--max-active-runs", "2", *more,
+    until = date.fromisoformat(nights[-1]) + timedelta(days=1)
+    return system.local(
+        "airflow", "backfill", "create", "--dag-id", f"ultralink_{language}",
+        "--from-date", nights[0], "--to-date", until.isoformat(), "--max-active-runs", "2", *more,
     )  # fmt: skip
 
 
@@ -399,7 +411,8 @@ def test_pool_and_connection_set_the_limits(system: System, backfilled: list[str
     ]
     together = [sum(begun <= at < ended for begun, ended in intervals) for at, _ in intervals]
     assert 1 <= max(together) <= SLOTS
-    assert 1 < system.teacher.stats()["peak"] <= CALLS
+    # The pool's four shards begin at once, with 4, 2, 1 and 1 calls until all have heard of each other; not with 16.
+    assert 1 < system.teacher.stats()["peak"] <= 2 * CALLS
 
 
 def test_nothing_is_paid_twice(system: System, backfilled: list[str]) -> None:
@@ -442,7 +455,7 @@ class Again:
     steps: dict[str, int]
 
 
-AGAIN = {"de": NIGHTS[:2], "fr": FRENCH[:2]}
+AGAIN = {"de": NIGHTS[:2], "fr": FRENCH[:1]}
 KEPT = (SELECTION, ARTICLES, PASSAGES, CHOICE, *TRANSLATIONS.values())
 
 
@@ -453,7 +466,7 @@ def again(system: System, backfilled: list[str], french: list[str]) -> Again:
     before = Again(everything(system, *KEPT), everything(system, DIALOGUES), system.teacher.steps())
     new_words(system.project / "include/prompts/de.yaml", "judge", "Sei dabei streng.")
     new_words(system.project / "include/prompts/fr.yaml", "answer", "Soyez précis.")
-    create(system, AGAIN["fr"], "--reprocess-behavior", "completed", "--dag-run-conf", json.dumps({"articles": 1}))
+    create(system, "fr", AGAIN["fr"], "--reprocess-behavior", "completed", "--dag-run-conf", ONE)
     fill_dialog(system, AGAIN["de"], 2, "All Runs")
     system.picture("again", "2 runs will be triggered.")
     system.press("Run Backfill", lambda: len(system.backfills("de")) == 2)
@@ -520,7 +533,19 @@ def wiki_down(farm: Farm) -> Iterator[None]:
         away.rename(socket)
 
 
-def test_a_night_is_run_again_after_an_outage(system: System, again: Again) -> None:
+@dataclass(frozen=True)
+class Outage:
+    """The teacher's counts before a night whose wiki was down, when its task waited for a retry, and after its end."""
+
+    before: dict[str, int]
+    during: dict[str, int]
+    after: dict[str, int]
+    german: dict[str, int]  # paid calls per step, after its end
+
+
+@pytest.fixture(scope="module")
+def outage(system: System, again: Again) -> Outage:
+    """A night that is started by hand while its wiki is down, and cleared when that is back."""
     before = system.teacher.stats()
     with wiki_down(system.farm):
         run_id = system.api.trigger("ultralink_de", OUTAGE, {})
@@ -528,17 +553,69 @@ def test_a_night_is_run_again_after_an_outage(system: System, again: Again) -> N
         page = system.open(f"/ultralink/runs/ultralink_de/{quote(run_id, safe='')}")
         assert "wikipedia.select" in page.inner_text("main")
         system.picture("outage", "wikipedia.select")
-        assert system.teacher.stats()["calls"] == before["calls"]
+        during = system.teacher.stats()
     body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["wikipedia.select"], "include_downstream": True,
             "reset_dag_runs": True, "only_failed": False}  # fmt: skip
     system.api.call("POST", "/api/v2/dags/ultralink_de/clearTaskInstances", body)
     wait_for(lambda: state_of_run(system, run_id) in {"success", "failed"}, LONG)
     assert state_of_run(system, run_id) == "success"
+    return Outage(before, during, system.teacher.stats(), german_steps(system))
+
+
+def german_steps(system: System) -> dict[str, int]:
+    return {step: calls for step, calls in system.teacher.steps().items() if step.startswith("de ")}
+
+
+def test_a_night_is_run_again_after_an_outage(system: System, outage: Outage) -> None:
+    assert outage.during["calls"] == outage.before["calls"]
     assert len(system.ids(SELECTION, "de", OUTAGE, "page_id")) == ARTICLES_A_NIGHT
     others = [row for night in NIGHTS for row in system.ids(SAMPLES, "de", night)]
     assert not set(system.ids(SAMPLES, "de", OUTAGE)) & set(others)
-    after = system.teacher.stats()
-    assert after["paid"] - before["paid"] == after["unique"] - before["unique"] > 0
+    assert outage.after["paid"] - outage.before["paid"] == outage.after["unique"] - outage.before["unique"] > 0
+
+
+# --- which nights a backfill takes ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def later(system: System, outage: Outage) -> dict[str, list[str]]:
+    """The nights that two more backfills took, in the order in which their runs were made."""
+    wait_for(lambda: system.completed("de") and system.completed("fr"), LONG)
+    known = {run["dag_run_id"] for language in AGAIN for run in system.backfill_runs(language)}
+    create(system, "de", [OUTAGE])
+    create(system, "fr", FRENCH, "--reprocess-behavior", "failed", "--run-backwards", "--dag-run-conf", ONE)
+    taken = {
+        language: [run["partition_key"] for run in system.backfill_runs(language) if run["dag_run_id"] not in known]
+        for language in AGAIN
+    }
+    for language, nights in taken.items():
+        wait_for(lambda code=language, dates=nights: set(system.states(code, dates).values()) == {"success"}, LONG)
+    return taken
+
+
+def test_cancelled_nights_are_errored_ones(system: System, later: dict[str, list[str]]) -> None:
+    assert later["fr"] == FRENCH[:1:-1], "the latest first"
+    assert all(system.ids(SAMPLES, "fr", night) for night in FRENCH)
+
+
+def test_a_night_that_was_started_by_hand_is_missing_and_costs_nothing(
+    system: System, outage: Outage, later: dict[str, list[str]]
+) -> None:
+    assert later["de"] == [OUTAGE]
+    assert german_steps(system) == outage.german
+
+
+def test_an_undone_night_leaves_its_journal(system: System, later: dict[str, list[str]]) -> None:
+    guide = (ROOT / "docs/backfill.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^find .*$", guide, re.MULTILINE)
+    undo = line.replace(".store", system.store.root).replace("2026-10-07", OUTAGE)
+    subprocess.run(["bash", "-euc", undo], check=True)
+    left = system.store.fs.find(system.store.root)
+    assert {path.removeprefix(f"{system.store.root}/").split("/")[0] for path in left if OUTAGE in path} == {"journal"}
+    told = json.loads(system.command("ultralink", "nights", "de", "--json"))
+    assert OUTAGE not in str(told)
+    assert NIGHTS[0] in str(told)
+    system.command("ultralink", "verify", "de")
 
 
 def state_of_run(system: System, run_id: str) -> str:

@@ -65,6 +65,14 @@ def article(number: int, **changes: object) -> Row:
     }
 
 
+def evidence(*quotes: str | None) -> list[Row]:
+    """What a judge said of the answers in order: a quotation that grounds it, or None where it found nothing."""
+    return [
+        {"answer": number, "grounded": quote is not None, "quote": quote or ""}
+        for number, quote in enumerate(quotes, 1)
+    ]
+
+
 def translation(number: int, english: str, translated: str, **changes: object) -> Row:
     """A sample of code, one exchange."""
     source = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.insight.night_rows import DATES, PASSAGE, article, dialogue, messages, publish, reject, translation
+from tests.insight.night_rows import DATES, PASSAGE, article, dialogue, evidence, messages, publish, reject, translation
 
 from ultralink.dataset import Reject, Sample
 from ultralink.insight.browse import Place, RowKind, read_row
@@ -18,6 +20,7 @@ from ultralink.insight.evidence import (
     Shown,
     conversation,
     masked_in_both,
+    quotation_marks,
     revision_link,
     safe_link,
     shown,
@@ -141,6 +144,81 @@ def test_a_dialogue_marks_what_answers_share_and_where_it_is(tmp_path_factory: p
     assert texts(told.passage, "shared") == texts(answer, "shared")
     assert [piece.number for piece in answer.pieces if piece.kind == "shared"] == [1]
     assert not told.said[0].text.is_marked  # type: ignore[union-attr]  # a question proves nothing
+
+
+# --- what the judge quoted ----------------------------------------------------------------------
+
+
+def test_what_the_judge_quoted_is_marked_instead_and_joined_to_its_answer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    quotes = evidence("«it was opened in 1681 , some months after»".replace(" ,", ","), "plane  trees hold the banks…")
+    told = conversation(read(tmp_path_factory, dialogue(1, evidence=quotes)))
+    assert told.passage is not None
+    assert texts(told.passage, "quoted") == [
+        "It was opened in 1681, some months after",
+        "Plane trees hold the banks",
+    ]
+    assert [piece.number for piece in told.passage.pieces if piece.kind == "cite"] == [1, 2]
+    assert "".join(piece.text for piece in told.passage.pieces if piece.kind != "cite") == PASSAGE
+    assert texts(told.passage, "shared") == []
+    assert [one.found.is_marked if one.found else None for one in told.said] == [None, True, None, True]
+    assert not any(one.text.is_marked for one in told.said if one.text)
+
+
+def test_where_nothing_was_quoted_shared_words_stay(tmp_path_factory: pytest.TempPathFactory) -> None:
+    old = conversation(read(tmp_path_factory, dialogue(1)))
+    assert (old.is_judged, [one.found for one in old.said]) == (False, [None] * 4)
+    lost = [{"answer": 2, "grounded": False, "quote": "Plane trees hold the banks"}, *evidence("no such words in it")]
+    for quotes in (evidence(None, None), lost):
+        told = conversation(read(tmp_path_factory, reject(1, gate="judge", evidence=quotes)))
+        assert told.is_judged
+        assert told.passage is not None
+        assert old.passage is not None
+        assert told.passage.pieces == old.passage.pieces
+        assert not any(one.found.is_marked for one in told.said if one.found)
+
+
+def test_a_quotation_beyond_what_is_shown_has_no_link(tmp_path_factory: pytest.TempPathFactory) -> None:
+    passage = "x " * CLIP + PASSAGE
+    row = read(
+        tmp_path_factory, dialogue(1, source=article(1, passage=passage), evidence=evidence("trees hold the banks"))
+    )
+    found = [conversation(row, whole=whole).said[1].found for whole in (False, True)]
+    assert [one.is_marked for one in found if one] == [False, True]
+
+
+@given(st.dictionaries(st.integers(1, 6), st.tuples(st.integers(0, 20), st.integers(1, 10)), max_size=6))
+def test_marks_of_quotations_cover_them_and_cite_each_where_it_begins(lengths: dict[int, tuple[int, int]]) -> None:
+    places = {answer: (start, start + length) for answer, (start, length) in lengths.items()}
+    marks = quotation_marks(places)
+    assert all(one.stop <= other.start for one, other in pairwise(marks))
+    covered = {at for mark in marks for at in range(mark.start, mark.stop)}
+    assert covered == {at for place in places.values() for at in range(*place)}
+    cited = {answer: mark.start for mark in marks for answer in mark.cites}
+    assert cited == {answer: start for answer, (start, _) in places.items()}
+    assert sum(len(mark.cites) for mark in marks) == len(places)
+
+
+@pytest.mark.parametrize(
+    ("passage", "quote", "marked"),
+    [
+        ("运河于一六八一年通航，去世数月之后。", "于一六八一年通航,去世数月", "于一六八一年通航，去世数月"),
+        ("ВОЙНА и\u00a0мир — роман.", "война и мир - роман", "ВОЙНА и\u00a0мир — роман"),
+        ("كتبها \u200fسنة ١٦٨١ بعد وفاته.", "كتبها سنة ١٦٨١", "كتبها سنة ١٦٨١"),
+        ("It ends with </document> as old ones do.", "ends with ‹/document> as old", "ends with </document> as old"),
+    ],
+)
+def test_quotations_are_marked_in_every_script(
+    tmp_path_factory: pytest.TempPathFactory, passage: str, quote: str, marked: str
+) -> None:
+    row = read(tmp_path_factory, dialogue(1, source=article(1, passage=passage), evidence=evidence(quote)))
+    told = conversation(row)
+    assert told.passage is not None
+    assert "".join(texts(told.passage, "quoted")) == marked
+
+
+# --- words shared, in a dialogue ------------------------------------------------------------------
 
 
 def test_numbers_join_an_answer_with_its_place_in_the_passage(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.loopback import FakeMailServer, fake_mail_server, words_of
+from tests.stages.editions import edition
 from tests.stages.nights import night
 
 from ultralink import errors
+from ultralink.pool.row import Kind
 from ultralink.recipe import AlarmKind, Alarms, Channel, Recipe, RecipeError, load_recipe, read_yaml
+from ultralink.stages.edition import PoolStatistics, pool_statistics_path
 from ultralink.stages.statistics import Statistics, Subset, statistics_path
 from ultralink.store import Store
 from ultralink.teacher.listener import Spent
@@ -237,6 +240,31 @@ def test_a_night_that_jumps_is_told_once(mails: FakeMailServer, store: Store) ->
     assert "50% of the rows" in words_of(mail)
     assert "leak: x (90)" in words_of(mail)
     assert "/dags/ultralink_fr/runs/scheduled__1" in words_of(mail)
+
+
+def test_an_edition_of_the_pool_that_jumps_is_told_once(mails: FakeMailServer, store: Store) -> None:
+    from ultralink_airflow.alarms import tell_pool_jumps
+
+    def published(date: str, rejects: int, cost: float) -> PoolStatistics:
+        made = PoolStatistics(
+            date=date, run="r", changed=True, digest="d", rows=dict.fromkeys(Kind, 30), clusters=dict.fromkeys(Kind, 1),
+            rejects={"screen: place": rejects}, calls=9, prompt_tokens=1, cached_tokens=0, completion_tokens=1,
+            cost_usd=cost, outputs={},
+        )  # fmt: skip
+        store.write_text(pool_statistics_path(store, date), made.model_dump_json())
+        return made
+
+    for day in range(1, 6):
+        published(f"2026-11-0{day}", 10, 1.0)
+    tonight = published("2026-11-06", 90, 4.0)
+    settings = {"notifiers": [{"notifier": SMTP, "kwargs": WORDS}]}
+    here = edition(store.root, {"alarms": settings}, date="2026-11-06")
+    tell_pool_jumps(here, tonight, context(dag_id="ultralink_english_pool"))
+    tell_pool_jumps(here, tonight, context(dag_id="ultralink_english_pool"))
+    (mail,) = mails.mails
+    assert mail["Subject"] == "UltraLink pool 2026-11-06: reject rate of the screen and cost per row jumped"
+    assert "75% of the rows of the screen" in words_of(mail)
+    assert "/dags/ultralink_english_pool/runs/scheduled__1" in words_of(mail)
 
 
 def test_a_comparison_that_fails_fails_no_task(store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,18 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
-from tests.insight.night_rows import DATES, article, dialogue, messages, publish, reject, translation
+from tests.insight.night_rows import DATES, article, dialogue, evidence, messages, publish, reject, translation
 
 from ultralink.store import Store
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
     from starlette.testclient import TestClient
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\u202egnp.exe\u2066 \x1b[31m \"'>& {{7*7}}"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
 NIGHT = DATES[2]
+ARABIC = "تمسك الأشجار ضفاف القناة بجذورها. "
+UNGROUNDED = {"answer": 2, "grounded": False, "quote": HOSTILE}
 ORIGIN = {"sec-fetch-site": "same-origin"}
 
 
@@ -35,6 +39,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ]
     rejects = [reject(4), reject(5, reason=HOSTILE), reject(6, messages=[], stage="articles", gate="too_short")]
     publish(store, NIGHT, samples, rejects)
+    arabic = article(12, passage=ARABIC * 30 + "بُنيت القناة سنة ١٦٨١ بين Toulouse و Sète بعد وفاة مهندسها. " + ARABIC)
+    judged = [
+        dialogue(11, evidence=evidence("it was OPENED in 1681, some months after", None)),
+        dialogue(12, source=arabic, evidence=evidence("بُنيت القناة سنة ١٦٨١ بين toulouse و sète", "تمسك الأشجار")),
+    ]
+    publish(store, DATES[0], judged, [reject(13, gate="judge", evidence=[*evidence(None), UNGROUNDED])])
     return publish(store, DATES[1], [dialogue(100 + number) for number in range(60)])
 
 
@@ -114,8 +124,71 @@ def test_a_dialogue_stands_beside_its_passage_with_shared_words(client: TestClie
     html = get(client, f"rows/fr/{NIGHT}/samples/0")
     assert '<a class="shared" href="#p1">It was opened in 1681, some months after the death of</a> Riquet.' in html
     assert '<mark class="shared" id="p1">It was opened in 1681' in html
-    assert "not quoted by the judge" in html
+    assert "not quoted by the judge: nothing is kept of a judge for this row" in html
+    assert '<mark class="quoted">' not in html
     assert 'dir="auto" lang="fr"' in html
+
+
+def test_a_dialogue_stands_beside_its_passage_with_what_the_judge_quoted(client: TestClient) -> None:
+    html = get(client, f"rows/fr/{DATES[0]}/samples/0")
+    number = 'title="Quoted for answer 1" aria-label="Quoted for answer 1">1</a>'
+    assert f'<a class="cite" id="q1" href="#a1" {number}<mark class="quoted">It was opened in 1681, some' in html
+    assert '<article id="a1" class="said assistant">' in html
+    assert '<a href="#q1">Quoted from the passage</a>: <q dir="auto" lang="fr">it was OPENED' in html
+    assert "Quoted by the judge</mark> as what supports the answer" in html
+    assert 'class="shared"' not in html
+    assert html.count("not grounded") == 1
+    assert "The judge found nothing in the passage for it." in html
+    ids = re.findall(r'id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links(html) if re.fullmatch(r"#[aq]\d+", link)} <= set(ids)
+
+
+def test_a_hostile_quotation_is_text_and_nothing_else(client: TestClient) -> None:
+    html = get(client, f"rows/fr/{DATES[0]}/rejects/0")
+    assert f'The judge gives <q dir="auto" lang="fr">{ESCAPED}' in html
+    assert not set(html) & set("\u202e\u2066\x1b")
+    assert not re.search(r"<script>|<img src=x", html)
+    assert "not quoted by the judge, who found no quotation that the passage has" in html
+
+
+@pytest.mark.parametrize(("row", "first"), [(0, "It was opened"), (1, "بُنيت القناة")])
+def test_answers_and_what_is_quoted_for_them_lead_to_one_another(
+    client: TestClient, row: int, first: str, browser: Browser
+) -> None:
+    """With the keyboard alone, in a real browser."""
+    page = browser.new_page(viewport={"width": 1200, "height": 500})
+
+    def serve(route: Route) -> None:
+        answer = client.get(urlsplit(route.request.url).path.removeprefix("/ultralink/"))
+        route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.content)
+
+    page.route("**/*", serve)
+    page.goto(f"http://testserver/ultralink/rows/fr/{DATES[0]}/samples/{row}")
+    page.locator("#a1 .found a").focus()
+    page.keyboard.press("Enter")
+    quoted = page.locator("#q1 + mark")
+    assert page.url.endswith("#q1")
+    assert quoted.inner_text().startswith(first)
+    assert quoted.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    assert quoted.evaluate(
+        "one => { const at = one.getBoundingClientRect(); return 0 <= at.top && at.bottom <= innerHeight }"
+    )
+    assert page.evaluate("document.activeElement.id") == "q1"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#a1")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#q1"
+    assert page.locator("#a1").evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from tests.real.chromium import chromium
+
+    with chromium() as started:
+        yield started
 
 
 def test_a_translation_stands_beside_its_source_with_masks(client: TestClient) -> None:
@@ -228,6 +301,14 @@ def test_a_verdict_is_kept_shown_replaced_exported_and_taken_back(client: TestCl
     client.post("verdicts", data=form(client, address, thumb="none"), headers=ORIGIN)
     assert lines(client) == []
     assert client.get("verdicts.jsonl?language=fr").headers["content-type"].startswith("application/x-ndjson")
+
+
+def test_what_ends_a_line_to_some_readers_ends_none_of_an_export(client: TestClient) -> None:
+    note = "a\u2028b\u2029c\x85d\x0be"
+    client.post("verdicts", data=form(client, f"rows/fr/{NIGHT}/samples/0", note=note), headers=ORIGIN)
+    (kept,) = lines(client)
+    assert kept["note"] == note
+    client.post("verdicts", data=form(client, f"rows/fr/{NIGHT}/samples/0", thumb="none"), headers=ORIGIN)
 
 
 def test_verdicts_are_listed_filtered_and_withdrawn(client: TestClient, store: Store) -> None:

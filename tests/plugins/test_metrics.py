@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from tests.loopback import Datagrams, datagrams
+from tests.real.debian import have_program
 from tests.real.telemetry import OtlpReceiver, otlp_receiver, statsd_server
 from tests.waiting import wait_for
 
@@ -252,8 +252,8 @@ def test_the_sample_alerts_ask_for_metrics_that_exist() -> None:
         assert rule["annotations"]["summary"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, of Debian's package prometheus")
 def test_prometheus_reads_the_sample_alerts(tmp_path: Path) -> None:
+    have_program("promtool", "prometheus")
     (tmp_path / "rules.yaml").write_text(alert_rules())
     done = subprocess.run(
         ["promtool", "check", "rules", str(tmp_path / "rules.yaml")], capture_output=True, text=True, check=False

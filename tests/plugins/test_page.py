@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +16,13 @@ import pytest
 from tests.insight.made_nights import night, publish
 from tests.insight.night_rows import reject
 
+from ultralink.insight.batches import Batches
 from ultralink.pool.row import Kind
 from ultralink.release.manifest import Configuration, Manifest, ReleasedNight
 from ultralink.schemas import CHOICE, DIALOGUE_REJECTS, DIALOGUES, LEDGER, PASSAGES, POOL_REJECTS, SELECTION
 from ultralink.stages.edition import PoolStatistics
 from ultralink.store import Store
+from ultralink.teacher.batch.tickets import Ticket
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -55,6 +58,8 @@ def dags(airflow_db: None) -> None:
             ("ultralink_fr", "running", YESTERDAY, DagRunState.RUNNING, {}),
             ("ultralink_fr", "later", YESTERDAY, DagRunState.SUCCESS, {}),
             ("ultralink_english_pool", "pooled", EDITION, DagRunState.SUCCESS, {}),
+            ("ultralink_english_pool", "spoilt", YESTERDAY, DagRunState.FAILED, {}),
+            ("ultralink_release", "lost", YESTERDAY, DagRunState.FAILED, {}),
             ("ultralink_release", "released", YESTERDAY, DagRunState.SUCCESS, {}),
         ):
             run = DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, conf=conf, state=state)
@@ -195,6 +200,18 @@ def test_the_overview_shows_figures_states_and_spend(admin: TestClient, store: S
     assert "1 without a known price" in page
 
 
+def test_the_overview_tells_of_a_pool_that_failed_but_not_of_what_went_well_since(admin: TestClient) -> None:
+    page = admin.get("/ultralink/").text
+    assert f'<a href="/ultralink/runs/ultralink_english_pool/spoilt">English pool, {YESTERDAY}</a>' in page
+    assert f'<a href="/ultralink/runs/ultralink_fr/running">Français, {YESTERDAY}</a>' in page
+    assert "runs/ultralink_release/lost" not in page
+    assert re.search(r"<b>2</b><span>runs failed", page)
+    assert re.search(r"<b>1</b><span>run under way", page)
+    alone = admin.get("/ultralink/?language=zh").text
+    assert "English pool, " not in alone
+    assert re.search(r"<b>1</b><span>run failed", alone)
+
+
 def test_a_backfill_counts_in_the_month_in_which_it_was_paid(admin: TestClient, store: Store) -> None:
     old = night("zh", "2020-01-01", cost=7.5).model_copy(update={"paid_usd": {TODAY.isoformat(): 7.5}})
     publish(store, old, night("fr", "2020-02-01", cost=99.0).model_copy(update={"paid_usd": {"2020-02-01": 99.0}}))
@@ -303,6 +320,44 @@ def test_a_remote_store_that_does_not_answer_gives_the_same_page(login: Login, m
     answer = admin.get("/ultralink/")
     assert answer.status_code == 503
     assert "no route to host" in answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith(("/?", "/dags", "/runs"))] + ["/"])
+def test_no_request_holds_a_connection_while_it_takes_another_or_makes_its_page(
+    admin: TestClient, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    """Requests that each hold one of a small pool and wait for a second would wait for each other."""
+    from jinja2 import Template
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session, SessionTransaction
+
+    held: set[Session] = set()
+    most: list[int] = []
+
+    def began(session: Session, *_: object) -> None:
+        held.add(session)
+        most.append(len(held))
+
+    def ended(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            held.discard(session)
+
+    render = Template.render
+
+    def rendered(template: Template, *given: object, **named: object) -> str:
+        most.append(len(held) + 1)
+        return render(template, *given, **named)
+
+    monkeypatch.setattr(Template, "render", rendered)
+    event.listen(Session, "after_begin", began)
+    event.listen(Session, "after_transaction_end", ended)
+    try:
+        assert admin.get(f"/ultralink{route}").status_code in {200, 404}
+    finally:
+        event.remove(Session, "after_begin", began)
+        event.remove(Session, "after_transaction_end", ended)
+    assert max(most) == 1
+    assert not held
 
 
 @pytest.mark.parametrize("route", ["/", "/browse?language=zh", f"/runs/ultralink_zh/{RUN}", "/verdicts?language=zh"])
@@ -422,7 +477,9 @@ def test_releases_have_their_tab_and_their_run(admin: TestClient, store: Store) 
     assert "release 2026.11.01" in run
     assert "without test items: 1,250" in run
     page = admin.get("/ultralink/releases/2026.11.01").text
-    assert "# The card &lt;script&gt;" in page
+    assert re.search(r"<pre[^>]*># The card &lt;script&gt;", page)
+    assert "Its end" in page
+    assert "configs: []" not in page
     assert "\u202e" not in page
 
 
@@ -465,7 +522,8 @@ def release(store: Store) -> None:
     )  # fmt: skip
     folder = store.folder("releases", "2026.11.01")
     store.write_text(f"{folder}/release.json", manifest.model_dump_json())
-    store.write_text(f"{folder}/README.md", "# The card <script>alert(1)</script>\u202e")
+    settings = "---\nlicense: cc-by-sa-4.0\nconfigs: []\n---\n\n"
+    store.write_text(f"{folder}/README.md", settings + "# The card <script>alert(1)</script>\u202e\n\n---\n\nIts end")
 
 
 def test_hostile_text_in_the_figures_is_escaped(admin: TestClient, store: Store) -> None:
@@ -550,6 +608,106 @@ def test_why_a_task_failed_is_told_from_its_log(
     monkeypatch.setattr(troubles, "TaskLogReader", lambda: reader)
     attempt = SimpleNamespace(source=SimpleNamespace(retry_reason=None), number=1)
     assert troubles._reason(attempt) == (kind, said)  # type: ignore[arg-type]
+
+
+def test_tasks_that_never_began_take_no_time_and_need_no_look() -> None:
+    from ultralink_airflow.page.runs import Attempt, Shards, Task
+
+    now = datetime.now(UTC)
+
+    def task(state: str, number: int) -> Task:
+        # Airflow dates a task whose upstream failed, though it never began.
+        return Task("t", 0, state, 5, (Attempt(number, state, now, now + timedelta(seconds=2), None),))  # type: ignore[arg-type]
+
+    assert task("upstream_failed", 0).present.took is None
+    assert task("failed", 1).present.took == 2
+    for state, number, quiet in (
+        ("upstream_failed", 0, True), ("waiting", 0, True), ("skipped", 0, True), ("success", 1, True),
+        ("failed", 1, False), ("deferred", 1, False), ("running", 1, False), ("success", 2, True),
+    ):  # fmt: skip
+        assert Shards("t", (task("success", 1), task(state, number))).is_quiet is quiet, state
+    again = Task("t", 0, "success", 5, (*task("failed", 1).attempts, *task("success", 2).attempts))
+    assert not Shards("t", (again,)).is_quiet
+
+
+def ticket(number: int, stage: str, **changes: object) -> Ticket:
+    return Ticket.model_validate(
+        {
+            "tag": f"t{number}", "wave": 1, "file": number, "stage": stage, "model": "m", "form": "instructed",
+            "requests": 1500, "size": 1, "sha256": "s", "run": "r", "shard": 0, "noted": "2026-11-23T19:26:35+00:00",
+            **changes,
+        }
+    )  # fmt: skip
+
+
+def test_what_waits_for_the_provider_is_a_table() -> None:
+    from ultralink_airflow.page.runs import Attempt, Task
+    from ultralink_airflow.page.view import _templates
+
+    def task(name: str, shard: int) -> Task:
+        attempt = Attempt(1, "deferred", datetime(2026, 11, 23, tzinfo=UTC), None, None)  # type: ignore[arg-type]
+        return Task(name, shard, "deferred", 5, (attempt,))
+
+    done = ticket(0, "done", answered=1499, refused=1)
+    sent = ticket(1, "sent", batch_id="batch_<b>1", ended="expired", message=HOSTILE)
+    waits = [
+        (task("english.math", 0), Batches([done, sent])),
+        (task("english.math", 1), Batches([done])),
+        (task("dialogue.calibrate", -1), None),
+    ]
+    seen = SimpleNamespace(run=SimpleNamespace(dag_id="ultralink_zh", run_id=RUN))
+    html = str(_templates.get_template("parts.html").module.retrying([], waits, [], seen))  # type: ignore[attr-defined]
+    assert "3 tasks wait without a worker. 3,000 of 4,500 requests so far are back." in html
+    assert "batch_&lt;b&gt;1" in html
+    assert "2026-11-23 19:26:35 UTC" in html
+    assert "<script>alert" not in html
+    for told in ("english.math, shard 0", "1,500 of 3,000", "expired", "All are back", "noted no batch yet"):
+        assert told in html, told
+    assert html.count("/mapped/0") == html.count("/mapped/1") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2026-11-23T19:26:35+00:00", "2026-11-23 19:26:35 UTC"),
+        ("2026-11-23T20:26:35.5+01:00", "2026-11-23 19:26:35 UTC"),
+        ("soon", "soon"),
+        ("0001-01-01T00:00:00+09:00", "0001-01-01T00:00:00+09:00"),
+    ],
+)
+def test_a_moment_is_told_as_all_others_are(text: str, told: str) -> None:
+    from ultralink_airflow.page.figures import instant
+
+    assert instant(text) == told
+
+
+def test_few_requests_read_logs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ultralink_airflow.page import troubles
+    from ultralink_airflow.page.runs import Attempt, Task
+
+    free, inside, most = threading.Lock(), 0, 0
+    full = threading.Event()
+
+    def reason(_: object) -> tuple[str, str]:
+        nonlocal inside, most
+        with free:
+            inside += 1
+            most = max(most, inside)
+            if inside == 4:
+                full.set()
+        assert full.wait(60)
+        with free:
+            inside -= 1
+        return "", "so"
+
+    monkeypatch.setattr(troubles, "_reason", reason)
+    monkeypatch.setattr(troubles, "_prepare", lambda *_: None)
+    task = Task("t", 0, "failed", 5, (Attempt(1, "failed", None, None, None),))  # type: ignore[arg-type]
+    session = SimpleNamespace(commit=lambda: None)
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda _: troubles.troubles(session, None, [task], logs=True), range(12)))  # type: ignore[arg-type]
+    assert most == 4
+    assert [each[0].why for each in found] == ["so"] * 12
 
 
 def test_a_log_that_cannot_be_read_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

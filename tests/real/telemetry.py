@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -27,6 +26,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from tests.real.debian import have_program
 from tests.waiting import wait_for
 
 from ultralink.local.settings import free_port
@@ -157,14 +157,14 @@ class StatsdServer:
 
 @functools.cache
 def _statsd() -> Path:
-    """StatsD's program, installed by npm once per test session; the test is skipped where that cannot be done."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs node and npm, for the real StatsD server")
+    """StatsD's program, installed by npm once per test session."""
+    have_program("node", "nodejs")
+    have_program("npm", "npm")  # NodeSource's nodejs brings it along, Debian's does not
     folder = Path(tempfile.mkdtemp(prefix="ultralink-statsd-"))
     command = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", STATSD]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
-        pytest.skip(f"npm could not install {STATSD}: {done.stderr[-300:]}")
+        pytest.fail(f"npm could not install {STATSD}: {done.stderr[-300:]}")
     return folder / "node_modules/statsd/stats.js"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
+
 from ultralink.errors import RecipeError
 from ultralink.prompts import load_prompts
 from ultralink.recipe import LANGUAGES, Recipe, read_yaml
 from ultralink.schemas import ARTICLE_REJECTS, ARTICLES, SELECTION, Stage
 from ultralink.stages.night import Night
-from ultralink.store import Store
+from ultralink.store import Part, Store
 
 DATES = ("2026-11-01", "2026-11-02", "2026-11-03")
 MODEL = "offline-teacher"
@@ -57,6 +59,15 @@ def night(
         "model": MODEL,
     }
     return Night(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def as_before(part: Part) -> None:
+    """Write the part again as it was before evidence was kept: the same rows in a schema without that column."""
+    stamp = part.stamp_or_missing("write it first")
+    rows = [{name: value for name, value in row.items() if name not in part.stage.added} for row in part.rows()]
+    names = [field for field in part.stage.schema if field.name not in part.stage.added]
+    older = Stage(part.stage.name, part.stage.version, pa.schema(names))
+    Part(part.store, older, part.path).write(rows, stamp.fingerprint)
 
 
 def column(night: Night, stage: Stage, name: str, shard: int = 0) -> list[object]:

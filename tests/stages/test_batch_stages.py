@@ -32,6 +32,7 @@ from ultralink.stages.calibrate import calibrate
 from ultralink.stages.choose import choose_rows
 from ultralink.stages.extract import extract
 from ultralink.stages.generate import generate
+from ultralink.stages.leftovers import close_leftovers, leftovers
 from ultralink.stages.partition import Built, Partition
 from ultralink.stages.pool_distinct import keep_distinct
 from ultralink.stages.pool_publish import publish_pool
@@ -229,3 +230,72 @@ def test_sigkill_pays_nothing_twice(roots: tuple[Path, Path], teacher: Running, 
     records = list(Journal.open(one.store.fs, one.journal_folder, "reader").records())
     assert len(records) == teacher.stats()["paid"]
     assert all(ticket.stage == "done" for ticket in Tickets.of(one.store.fs, one.journal_folder, "00000").all())
+
+
+def test_an_edition_of_the_pool_by_batch_is_the_one_that_live_would_make(
+    tmp_path: Path, teacher: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = ModelCard(context_tokens=32768, usd_per_million_tokens=Prices(prompt=1, cached=1, completion=2))
+    for module in ("desks", "pool_publish"):
+        monkeypatch.setattr(f"ultralink.stages.{module}.load_models", lambda: ModelCards({"offline-teacher": card}))
+    figures = []
+    for mode in ("live", "batch"):
+        teacher.stats("stats/reset", "POST")
+        one = edition(tmp_path / mode, mode=mode)
+        for number in range(len(one.recipe.sources)):
+            read_source(one, number)
+        keep_distinct(one)
+        for shard in range(one.shards):
+            endpoint = at(teacher, batch_requests=5)
+            by_batch(lambda one=one, shard=shard, endpoint=endpoint: screen_chats(one, shard, endpoint))  # type: ignore[misc]
+        assert is_paid_once(teacher)
+        assert leftovers(one) == 0
+        figures.append(publish_pool(one).statistics)
+    live, batch = figures
+    assert (batch.rows, batch.rejects, batch.calls) == (live.rows, live.rejects, live.calls)
+    assert live.cost_usd is not None
+    assert batch.cost_usd == pytest.approx(live.cost_usd / 2)
+    # What a batch has answered the next edition need not ask, in whichever mode.
+    teacher.stats("stats/reset", "POST")
+    later = edition(tmp_path / "batch", date="2026-11-02", run_id="manual__2")
+    for number in range(len(later.recipe.sources)):
+        read_source(later, number)
+    keep_distinct(later)
+    for shard in range(later.shards):
+        asyncio.run(screen_chats(later, shard, at(teacher)))
+    assert teacher.stats()["paid"] == 0
+    assert not publish_pool(later).changed
+
+
+def test_a_judge_that_was_measured_by_batch_rejects_what_it_would_live(
+    roots: tuple[Path, Path], teacher: Running
+) -> None:
+    made = []
+    for root, mode in zip(roots, ("live", "batch"), strict=True):
+        one = night(root, "fr", {"judge.sampling_rate": 1.0}, mode=mode)
+        by_batch(lambda one=one: calibrate(one, at(teacher, batch_requests=7)))  # type: ignore[misc]
+        by_batch(lambda one=one: generate(one, 0, at(teacher)))  # type: ignore[misc]
+        figures = publish(one).statistics
+        made.append((rows(one, DIALOGUES), rows(one, DIALOGUE_REJECTS), figures.calls, figures.subsets))
+    assert made[0] == made[1]
+    assert is_paid_once(teacher)
+
+
+def test_a_run_with_fewer_shards_closes_what_the_one_before_has_sent(
+    roots: tuple[Path, Path], teacher: Running
+) -> None:
+    root = roots[1]
+    four = night(root, "fr", mode="batch", articles=50, shards=2)
+    for shard in range(2):
+        extract(four, shard)
+        with pytest.raises(Waiting):
+            asyncio.run(generate(four, shard, at(teacher)))
+    changed = night(root, "fr", {"teacher.temperature": 0.123}, mode="batch", articles=50, run_id="manual__2")
+    extract(changed, 0)
+    by_batch(lambda: generate(changed, 0, at(teacher)))
+    assert leftovers(changed) == 1  # of the second shard: nobody asks that any more
+    by_batch(lambda: close_leftovers(changed, changed.model, at(teacher)))
+    assert leftovers(changed) == 0
+    figures = publish(changed).statistics
+    assert figures.calls == teacher.stats()["paid"]  # the batches of the former run are in the ledger
+    assert is_paid_once(teacher)

@@ -9,13 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from tests.stages.nights import DATES, column, files, night, of_all_shards
+from tests.stages.nights import DATES, as_before, column, files, night, of_all_shards
 from tests.test_offline_teacher import Running, serving
 
+from ultralink.commands.verify import content_is
 from ultralink.errors import PartMissing
 from ultralink.offline_teacher import SERVED
+from ultralink.quotation import Quotable
 from ultralink.schemas import ARTICLES, DIALOGUE_REJECTS, DIALOGUES, LEDGER, PASSAGES, REJECTS, SAMPLES
 from ultralink.stages.extract import extract
 from ultralink.stages.generate import generate
@@ -70,6 +73,51 @@ def test_the_parts_hold_the_rows_of_all_shards(root: Path) -> None:
     assert column(one, SAMPLES, "id") == of_all_shards(one, DIALOGUES, "id") != []
     assert set(of_all_shards(one, DIALOGUE_REJECTS, "id")) < set(column(one, REJECTS, "id"))
     assert all(Path(path).is_file() for path in published.built.outputs)
+
+
+def test_what_the_judge_quoted_goes_with_the_sample(root: Path) -> None:
+    one = at(root)
+    publish(one)
+    assert column(one, SAMPLES, "evidence") == of_all_shards(one, DIALOGUES, "evidence")
+    quoted = 0
+    for row in cast(list[dict[str, Any]], list(one.part(SAMPLES).rows())):
+        found, grounded = row["evidence"], dict(row["scores"]).get("grounded")
+        assert (found is None) == (grounded is None)
+        if found is not None:
+            assert [each["answer"] for each in found] == [*range(1, len(row["messages"]) // 2 + 1)]
+            assert sum(each["grounded"] for each in found) / len(found) == pytest.approx(grounded)
+            passage = Quotable(row["source"]["passage"])
+            assert all(passage.find(each["quote"]) for each in found if each["grounded"])
+            quoted += sum(each["grounded"] for each in found)
+    assert quoted > 10
+
+
+def test_a_night_from_before_quotations_were_kept_stays_as_it_is(root: Path, teacher: Running) -> None:
+    one = at(root)
+    for shard in range(SHARDS):
+        as_before(one.part(DIALOGUES, shard))
+        as_before(one.part(DIALOGUE_REJECTS, shard))
+    assert publish(one).statistics.samples > 0
+    as_before(one.part(SAMPLES))
+    as_before(one.part(REJECTS))
+    before, paid = files(root), calls(teacher)
+    for shard in range(SHARDS):
+        make(one, shard, teacher)
+    assert "Nothing to do" in publish(one).built.line
+    assert (files(root), calls(teacher)) == (before, paid)
+    assert set(column(one, SAMPLES, "evidence")) == {None}
+
+
+def test_shards_from_before_and_after_are_published_together(root: Path) -> None:
+    one = at(root)
+    as_before(one.part(DIALOGUES, 0))
+    publish(one)
+    part = one.part(SAMPLES)
+    kept = column(one, SAMPLES, "evidence")
+    old = len(column(one, DIALOGUES, "id", 0))
+    assert set(kept[:old]) == {None}
+    assert any(kept[old:])
+    assert content_is(part, part.stamp_or_missing("publish"))
 
 
 def test_the_figures_are_those_of_the_parts(root: Path) -> None:

@@ -53,10 +53,17 @@ class Provider:
     paid: Counter[str] = field(default_factory=Counter)
     bodies: list[Json] = field(default_factory=list)
     url: str = ""
+    refuse_uploads: list[Answer | None] = field(default_factory=list)  # the next ones; None: taken
     batches: Batches = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batches = Batches(self._answer, lambda request: None, self.faults)
+        self.batches = Batches(self._answer, self._admit, self.faults)
+
+    def _admit(self, request: web.Request) -> web.Response | None:
+        if request.path != "/v1/files" or not self.refuse_uploads:
+            return None
+        answer = self.refuse_uploads.pop(0)
+        return web.json_response(answer[1], status=answer[0]) if answer else None
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until the provider has come so far."""

@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from tests.teacher.batching import (
     tickets,
     to_the_end,
 )
-from tests.teacher.fake_teacher import CARDS, KEY, endpoint, fake_teacher, opened, say
+from tests.teacher.fake_teacher import CARDS, KEY, desk, endpoint, fake_teacher, opened, say
 from tests.teacher.test_listener import Heard
 
 from ultralink.errors import (
@@ -39,17 +40,24 @@ from ultralink.errors import (
     BatchUnsupported,
     BudgetExceeded,
     ContextOverflow,
+    KeyRejected,
     ModelUnknown,
+    QuotaExhausted,
     RequestRefused,
+    SchemaMismatch,
     TeacherUnavailable,
 )
+from ultralink.insight.batches import batches_of
+from ultralink.insight.damage import Damages
 from ultralink.recipe import Mode
+from ultralink.store import Store
 from ultralink.teacher.ask import Ask, Style
-from ultralink.teacher.batch.client import Batch, BatchClient
-from ultralink.teacher.batch.tickets import Stage
+from ultralink.teacher.batch.client import TRIES, Batch, BatchClient
+from ultralink.teacher.batch.elsewhere import open_batches
+from ultralink.teacher.batch.tickets import Stage, Tickets
 from ultralink.teacher.batch.waves import Waves
 from ultralink.teacher.budget import Budget
-from ultralink.teacher.desk import rehearsal, teacher
+from ultralink.teacher.desk import Desk, call_off, rehearsal, teacher
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.ledger import ledger
 from ultralink.teacher.live import Origin
@@ -59,6 +67,7 @@ from ultralink.teacher.waiting import Unanswered, Waiting
 
 ROWS = ["a", "b", "c"]
 CALLS = 3 * len(ROWS)
+SHORT = Sampling(temperature=0.7, max_tokens=5)
 
 
 def results(outcomes: list[Any]) -> list[str | None]:
@@ -891,6 +900,262 @@ def test_an_answer_that_is_no_json_is_told_as_such(tmp_path: Path) -> None:
     asyncio.run(check())
 
 
+# --- a wave that cannot be sent -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fails"),
+    [(503, None, 2), (429, "rate_limit_exceeded", 2), (500, None, 1)],
+)
+def test_an_upload_that_fails_for_the_moment_is_tried_again_nearby(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str | None, fails: int
+) -> None:
+    monkeypatch.setattr("ultralink.teacher.batch.client.FIRST_WAIT_S", 0.01)
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS)
+            await ended(served)
+            served.refuse_uploads = [refused("busy", status, code)] * fails
+            assert results(await to_the_end(one, served.url, ROWS)) == expected(ROWS)
+            assert served.refuse_uploads == []
+            assert set(served.paid.values()) == {1}
+            assert len(tickets(one)) == 3
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((503, None), TeacherUnavailable),
+        ((429, "rate_limit_exceeded"), TeacherUnavailable),
+        ((429, "insufficient_quota"), QuotaExhausted),
+        ((400, "invalid_request"), BatchRefused),
+        ((401, None), KeyRejected),
+    ],
+)
+def test_a_second_wave_that_cannot_be_uploaded_ends_the_task_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, str | None], error: type[Exception], files: int
+) -> None:
+    monkeypatch.setattr("ultralink.teacher.batch.client.FIRST_WAIT_S", 0.001)
+
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        limits = LIMITS.model_copy(update={"batch_requests": len(ROWS) // files})
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, limits=limits)
+            await ended(served)
+            status, code = answer
+            # Of several files the last one alone does not get there.
+            served.refuse_uploads = [None] * (files - 1) + [refused("no", status, code)] * TRIES
+            with pytest.raises(error):
+                await attempt(one, served.url, ROWS, limits=limits)
+            assert sorted(record.step for record in journal(one)) == ["first"] * len(ROWS)
+            sent = [ticket for ticket in tickets(one) if ticket.stage is Stage.SENT]
+            assert len(sent) == files - 1
+            served.refuse_uploads = []
+            assert results(await to_the_end(one, served.url, ROWS, limits=limits)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+            assert len(served.paid) == CALLS
+            assert {ticket.stage for ticket in tickets(one)} == {Stage.DONE}
+
+    asyncio.run(check())
+
+
+# --- batches that nobody asks for any more ---------------------------------------------------------
+
+
+async def call_off_to_the_end(one: Desk, url: str) -> int:
+    """How often it had to wait; always by the clock, because a trigger takes what is being cancelled for an end."""
+    batch_ids: list[str | None] = []
+    for waits in range(400):
+        try:
+            await call_off(one, endpoint(url, limits=LIMITS))
+        except Waiting as waiting:
+            batch_ids.append(waiting.batch_id)
+            await asyncio.sleep(0.01)
+        else:
+            assert set(batch_ids) <= {None}
+            return waits
+    raise AssertionError("it waits for ever")
+
+
+def test_a_batch_that_has_ended_is_taken_in_and_closed_without_its_task(tmp_path: Path) -> None:
+    async def check() -> None:
+        former = batch_desk(tmp_path, task="shard-7")
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(former, served.url, ROWS)
+            await ended(served)
+            publishing = replace(former, task="publish", writer="p", mode="live", origin=Origin("run-2", 0))
+            assert await call_off_to_the_end(publishing, served.url) == 0
+            assert [(record.run, record.step) for record in journal(former)] == [("run-1", "first")] * len(ROWS)
+            assert [(each.stage, each.ended) for each in tickets(former)] == [(Stage.DONE, "completed")]
+            assert open_batches(former.fs, former.journal_folder) == []
+            assert results(await to_the_end(former, served.url, ROWS)) == expected(ROWS)
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_a_batch_that_runs_is_cancelled_and_what_it_has_finished_is_kept(tmp_path: Path) -> None:
+    async def check() -> None:
+        rows = [f"row {number}" for number in range(40)]
+        former = batch_desk(tmp_path, task="shard-7")
+        async with provider(seconds=4) as served:
+            with pytest.raises(Waiting):
+                await attempt(former, served.url, rows, once)
+            await served.until(lambda: len(served.paid) >= 3)
+            assert await call_off_to_the_end(replace(former, task="publish", writer="p"), served.url) > 0
+            finished = len(served.paid)
+            assert 3 <= finished < len(rows)
+            assert len(journal(former)) == finished
+            assert [(each.stage, each.ended, each.answered) for each in tickets(former)] == [
+                (Stage.DONE, "cancelled", finished)
+            ]
+            assert served.batches.counts["cancelled"] == 1
+            served.batches.faults.seconds = 0
+            # Should these rows have a task again, it goes on without a word of the cancelling.
+            assert results(await to_the_end(former, served.url, rows, once)) == [f"re: {row}" for row in rows]
+            assert set(served.paid.values()) == {1}
+
+    asyncio.run(check())
+
+
+def test_an_upload_that_never_became_a_batch_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        former = batch_desk(tmp_path, task="shard-7")
+
+        async def killed(self: BatchClient, file_id: str, tag: str) -> Batch:
+            raise Killed
+
+        async with provider() as served:
+            with monkeypatch.context() as patch:
+                patch.setattr(BatchClient, "create", killed)
+                with pytest.raises(Killed):
+                    await attempt(former, served.url, ROWS, once)
+            assert await call_off_to_the_end(replace(former, task="publish", writer="p"), served.url) == 0
+            assert tickets(former) == []
+            assert served.batches._files == {}
+
+    asyncio.run(check())
+
+
+def test_one_batch_that_cannot_be_closed_does_not_keep_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check() -> None:
+        lost, sound = batch_desk(tmp_path, task="shard-6"), batch_desk(tmp_path, task="shard-7", writer="b")
+        async with provider() as served:
+            for one, rows in ((lost, ROWS[:1]), (sound, ROWS[1:])):
+                with pytest.raises(Waiting):
+                    await attempt(one, served.url, rows, once)
+            await ended(served)
+            (ticket,) = tickets(lost)
+            del served.batches._batches[str(ticket.batch_id)]
+            assert await call_off_to_the_end(replace(lost, task="publish", writer="p"), served.url) == 0
+            assert [each.stage for each in tickets(sound)] == [Stage.DONE]
+            assert [each.task for each in open_batches(lost.fs, lost.journal_folder)] == ["shard-6"]
+            assert f"stays open: wave 1, file 0: {ticket.batch_id}" in caplog.text
+
+    asyncio.run(check())
+
+
+def test_a_batch_that_never_ends_is_not_waited_for_beyond_two_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check() -> None:
+        former = batch_desk(tmp_path, task="shard-7")
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting):
+                await attempt(former, served.url, ROWS, once)
+            (batch,) = served.batches._batches.values()
+            publishing = replace(former, task="publish", writer="p")
+            for status in ("in_progress", "cancelling"):
+                batch.status = status
+                with pytest.raises(Waiting):
+                    await call_off(publishing, endpoint(served.url, limits=LIMITS))
+            monkeypatch.setattr("ultralink.teacher.batch.elsewhere.GIVEN_UP", timedelta(0))
+            for status in ("in_progress", "cancelling"):
+                batch.status = status
+                await call_off(publishing, endpoint(served.url, limits=LIMITS))
+            assert [each.stage for each in tickets(former)] == [Stage.SENT]
+
+    asyncio.run(check())
+
+
+def test_a_ticket_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider() as served:
+            with pytest.raises(Waiting):
+                await attempt(one, served.url, ROWS, once)
+            (ticket,) = tickets(one)
+            store = Tickets.of(one.fs, one.journal_folder, one.task).store
+            store.write_text(store.folder(f"{ticket.name}.json"), '{"tag": ')
+            for task in (one.task, "shard-1"):
+                with pytest.raises(SchemaMismatch, match=ticket.name):
+                    await attempt(replace(one, task=task, writer="b"), served.url, ROWS, once)
+            assert served.batches.counts["created"] == 1
+
+    asyncio.run(check())
+
+
+# --- what is seen while a task waits ------------------------------------------------------------------
+
+
+def test_a_wait_tells_batches_progress_and_since_when(tmp_path: Path) -> None:
+    async def check() -> None:
+        rows = [f"row {number}" for number in range(20)]
+        one = batch_desk(tmp_path)
+        limits = LIMITS.model_copy(update={"batch_requests": 10})
+        async with provider(seconds=60) as served:
+            with pytest.raises(Waiting) as begun:
+                await attempt(one, served.url, rows, once, limits)
+            first, second = tickets(one)
+            assert str(begun.value).startswith(
+                f"0 of 20 requests are done, in 2 batches that are under way since {first.noted}: "
+                f"{first.batch_id}, {second.batch_id}"
+            )
+            batches = list(served.batches._batches.values())
+            batches[0].output, batches[0].failed, batches[1].output = [b""] * 4, [b""], [b""] * 2
+            with pytest.raises(Waiting, match="7 of 20 requests are done"):
+                await attempt(one, served.url, rows, once, limits)
+            notes = Tickets.of(one.fs, one.journal_folder, one.task)
+            looks = [notes.last_look(ticket) for ticket in tickets(one)]
+            assert [look and look.finished for look in looks] == [5, 2]
+            seen = batches_of(Store(one.fs, one.journal_folder), one.journal_folder, Damages())[one.task]
+            assert (seen.answered, seen.requests, len(seen.open)) == (7, 20, 2)
+            assert seen.looked == max(look.at for look in looks if look)
+            batches[0].output = [b""] * 10**6  # nonsense
+            with pytest.raises(Waiting, match="12 of 20 requests"):
+                await attempt(one, served.url, rows, once, limits)
+
+    asyncio.run(check())
+
+
+def test_what_was_noted_of_looks_goes_with_the_batch(tmp_path: Path) -> None:
+    async def check() -> None:
+        one = batch_desk(tmp_path)
+        async with provider(seconds=0.3) as served:
+            for _ in range(2):
+                with pytest.raises(Waiting):
+                    await attempt(one, served.url, ROWS, once)
+            folder = f"{one.journal_folder}/batches/{one.task}"
+            assert {PurePosixPath(path).suffix for path in one.fs.ls(folder, detail=False)} >= {".look", ".asks"}
+            await to_the_end(one, served.url, ROWS, once)
+            assert {PurePosixPath(path).suffix for path in one.fs.ls(folder, detail=False)} == {".json"}
+            seen = batches_of(Store(one.fs, one.journal_folder), one.journal_folder, Damages())[one.task]
+            assert (seen.answered, seen.requests, seen.open, seen.looked) == (3, 3, [], None)
+
+    asyncio.run(check())
+
+
 # --- money --------------------------------------------------------------------------------------------
 
 
@@ -913,6 +1178,37 @@ def test_records_bear_the_batch_price_in_ledger_answer_and_budget(tmp_path: Path
         assert row["cost_usd"] == pytest.approx(full / 2) == costs[-1]
         assert row["paid"] == 1
         assert row["latency_p50_s"] is None
+
+    asyncio.run(check())
+
+
+def test_an_answer_of_another_model_than_asked_costs_and_is_named_as_it_would_live(tmp_path: Path) -> None:
+    def other(said: str, body: dict[str, Any]) -> Answer:
+        status, answered = echo(said, body)
+        return status, {**answered, "model": "another-2026"}
+
+    async def check() -> None:
+        live, batch = desk(str(tmp_path / "live")), batch_desk(tmp_path / "batch")
+        async with provider(other) as served:
+            for one in (live, batch):
+                assert results(await to_the_end(one, served.url, ["a"], once)) == ["re: a"]
+        (asked,), (sent,) = journal(live), journal(batch)
+        assert (sent.model, sent.served) == (asked.model, asked.served) == ("priced", "another-2026")
+        costs = [ledger([record], CARDS).to_pylist()[0]["cost_usd"] for record in (asked, sent)]
+        assert costs[1] == pytest.approx(costs[0] / 2)
+        assert costs[0] == pytest.approx((10 * 100 + 5 * 200) / 1e6)
+
+    asyncio.run(check())
+
+
+def test_the_budgets_first_level_is_told_in_batch_mode(tmp_path: Path) -> None:
+    async def check() -> None:
+        heard = Heard()
+        one = batch_desk(tmp_path, listener=heard, budget=Budget(tokens=50), style=Style("priced", SHORT))
+        async with provider() as served:  # three answers of 10 + 5 tokens; a request needs 9 + 5 at worst
+            assert results(await to_the_end(one, served.url, ROWS, once)) == [f"re: {row}" for row in ROWS]
+            assert [level.level for level in heard.levels] == [0.8]
+            assert heard.levels[0].tokens == 45
 
     asyncio.run(check())
 

@@ -9,6 +9,7 @@ import random
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -16,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.teacher.fake_teacher import Reply, completion, error, good, opened, say
 
-from ultralink.errors import TeacherUnavailable
+from ultralink.errors import StoreRefused, StoreUnreachable, TeacherUnavailable
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.limiter import Limiter
-from ultralink.teacher.pace import ALONE, FLOOR, PROBE, RAMP_TO, Bucket, Pace, Standing, Ticket
-from ultralink.teacher.roster import Roster
+from ultralink.teacher.pace import ALONE, FLOOR, MAX_NOISE, PROBE, RAMP_TO, Bucket, Pace, Standing, Ticket
+from ultralink.teacher.roster import BEAT_S, REMOTE_BEAT_S, Roster, _read, _shown
 
 LOCAL = fsspec.filesystem("file")
 
@@ -347,6 +348,32 @@ def test_one_that_is_held_back_by_nothing_takes_no_part_in_sharing() -> None:
     assert pace.rate is None
 
 
+@pytest.mark.parametrize("starts", [BACKFILL_FIRST, NIGHT_FIRST, [0.0] * 8])
+def test_equal_parts_come_by_the_slow_beat_of_an_object_store_too(starts: list[float]) -> None:
+    together = Together(80, beat_s=REMOTE_BEAT_S)
+    together.run(starts, 180)
+    parts = together.parts(100, 8)
+    assert min(parts) >= 0.6
+    assert max(parts) <= 1.7
+    assert sum(at >= 100 for at, _ in together.answered) >= 0.85 * 80 * 80
+    assert sum(at >= 100 for at in together.refused) <= 0.12 * 80 * 80
+
+
+def test_a_rate_that_grew_from_next_to_nothing_does_not_leap_beyond_all_others() -> None:
+    pace = Pace(0.0)
+    pace.share([Standing(0.06)], 0.0)
+    now = 0.0
+    while (pace.rate or 0.0) < 10:  # by clean windows
+        now += pace.delay(now) + 1e-6
+        pace.send(now)
+        assert now < 3600
+    grown = pace.rate
+    assert grown is not None
+    told = pace.share([Standing(40.0)] * 7, now)
+    assert told.rate is not None
+    assert told.rate <= 80.0
+
+
 def test_one_that_has_just_begun_begins_with_its_part() -> None:
     pace = Pace(0.0)
     assert pace.share([Standing(30.0), Standing(10.0), ALONE], 0.0).rate == pytest.approx(10.0)
@@ -488,13 +515,86 @@ def test_writers_tell_each_other_where_they_stand(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.live"))
 
 
-def test_a_file_that_tells_nothing_sensible_is_a_writer_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "told",
+    ["fast~x", "nan~0", "inf~0", "-5~0", "1e300~0", "0~0", "none~nan", "none~1", "none~-0.1", "20~7", "1~2~3~4", "~"],
+)
+def test_a_file_that_tells_nothing_sensible_is_a_writer_all_the_same(tmp_path: Path, told: str) -> None:
     one, two = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("one", "two"))
     two.beat()
     (file,) = tmp_path.rglob("*.live")
-    file.rename(file.with_name(f"{file.stem}~fast~x.live"))
+    file.rename(file.with_name(f"{file.stem}~{told}.live"))
     assert one.others() == [ALONE]
     assert one.beat() == 2
+
+
+@given(
+    st.none() | st.floats(FLOOR, RAMP_TO), st.floats(0, MAX_NOISE),
+)  # fmt: skip
+def test_all_that_a_pace_can_tell_is_heard(rate: float | None, noise: float) -> None:
+    told = Standing(rate, noise)
+    heard = _read(f"writer~token{_shown(told)}.live")
+    assert heard == told or heard == Standing(
+        None if rate is None else pytest.approx(rate, rel=0.001), pytest.approx(noise, rel=0.01)
+    )
+
+
+def test_a_folder_in_the_roster_is_no_writer_and_harms_nobody(tmp_path: Path) -> None:
+    roster = Roster(LOCAL, str(tmp_path), "http://h/v1", "one")
+    roster.beat()
+    (file,) = tmp_path.rglob("*.live")
+    (file.parent / "two~1.live").mkdir()
+    os.utime(file.parent / "two~1.live", (0, 0))
+    assert roster.beat() == 1
+
+
+def test_a_file_from_the_future_does_not_keep_a_share_for_ever(tmp_path: Path) -> None:
+    one, two = (Roster(LOCAL, str(tmp_path), "http://h/v1", name) for name in ("one", "two"))
+    two.beat(Standing(50.0))
+    (file,) = tmp_path.rglob("two*")
+    os.utime(file, (file.stat().st_mtime + 10**6,) * 2)
+    assert one.beat() == 1
+    assert not file.exists()
+
+
+def test_a_beat_that_is_late_does_not_come_back_after_one_has_left(tmp_path: Path) -> None:
+    roster = Roster(LOCAL, str(tmp_path), "http://h/v1", "one")
+    roster.beat()
+    roster.leave()
+    roster.tell(Standing(5.0))
+    assert not list(tmp_path.rglob("*.live"))
+
+
+class Counting:
+    """A file system that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self._fs = fsspec.filesystem("memory")
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._fs, name)
+
+
+def test_a_beat_on_an_object_store_is_rare_and_costs_one_put_and_one_list() -> None:
+    fs = Counting()
+    folder = f"/roster-{random.randrange(2**60):x}"
+    roster = Roster(fs, folder, "http://h/v1", "one")
+    roster.beat()
+    fs.asked.clear()
+    for rate in range(1, 4):
+        roster.others()
+        roster.tell(Standing(float(rate)))
+    assert {name: count for name, count in fs.asked.items() if name != "invalidate_cache"} == {
+        "pipe_file": 3,
+        "ls": 3,
+        "rm_file": 3,  # a DELETE costs nothing
+    }
+    assert REMOTE_BEAT_S >= 10
+    assert roster.beat_s == REMOTE_BEAT_S
+    assert Roster(LOCAL, "/nowhere", "http://h/v1", "one").beat_s == BEAT_S
+    fs._fs.rm(folder, recursive=True)
 
 
 def test_what_a_killed_writer_told_is_no_longer_heard(tmp_path: Path) -> None:
@@ -552,6 +652,30 @@ def test_concurrent_writers_share_concurrency_and_rate_equally(tmp_path: Path) -
             await shared([6, 6])
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [StoreRefused("no"), StoreUnreachable("down"), OSError("odd")])
+def test_a_roster_that_fails_for_a_while_is_beaten_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def broken(self: Roster) -> list[Standing]:
+        raise error
+
+    async def main() -> None:
+        roster = Roster(LOCAL, str(tmp_path), "http://h/v1", "s", beat_s=0.02)
+        with monkeypatch.context() as patch:
+            patch.setattr(Roster, "others", broken)
+            limiter = Limiter(Limits(concurrency=4), roster)
+            await limiter.__aenter__()
+            await asyncio.sleep(0.1)
+        Roster(LOCAL, str(tmp_path), "http://h/v1", "other").beat()
+        async with asyncio.timeout(20):
+            while limiter.concurrency != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await limiter.__aexit__(None, None, None)
+
+    asyncio.run(main())
+    assert "Cannot read the roster" in caplog.text
 
 
 def test_a_roster_that_cannot_be_read_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

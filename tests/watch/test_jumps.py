@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ultralink.pool.row import Kind
 from ultralink.recipe import Jump
+from ultralink.stages.edition import PoolStatistics, pool_statistics_path
 from ultralink.stages.statistics import Statistics, Subset, sound_statistics, statistics_path
 from ultralink.store import Store
-from ultralink.watch.jumps import jumps, nights_before
+from ultralink.watch.jumps import EDITION, Jumped, editions_before, jumps, nights_before
+from ultralink.watch.pool import EditionFigures
 
 RULES = Jump()
 
@@ -114,3 +117,55 @@ def test_the_nights_before_are_the_last_ones_before_this_date(tmp_path: Path, mo
         "2026-11-07",
     ]
     assert read == ["2026-11-09", "2026-11-08", "2026-11-07"]  # of years of nights, no more than that
+
+
+# --- editions of the pool -------------------------------------------------------------------------
+
+
+def edition(
+    chats: int = 50, screened: int = 10, rest: int = 40, cost: float | None = 0.3, date: str = "2026-11-10"
+) -> PoolStatistics:
+    rows = {Kind.CHAT: chats, Kind.MATH: 100, Kind.CODE: 100}
+    return PoolStatistics(
+        date=date, run="r", changed=True, digest="d", rows=rows, clusters=dict.fromkeys(Kind, 1),
+        rejects={"screen: place": screened, "duplicate": rest}, calls=60, prompt_tokens=1, cached_tokens=0,
+        completion_tokens=1, cost_usd=cost, outputs={},
+    )  # fmt: skip
+
+
+def edition_jumps(tonight: PoolStatistics, before: list[PoolStatistics]) -> list[Jumped]:
+    return jumps(EditionFigures(tonight), [EditionFigures(each) for each in before], RULES, EDITION)
+
+
+def test_an_edition_like_the_others_is_no_news() -> None:
+    assert edition_jumps(edition(), [edition()] * 5) == []
+
+
+def test_a_screen_that_turns_more_away_is_seen_in_spite_of_the_rows_that_it_never_sees() -> None:
+    (found,) = edition_jumps(edition(chats=30, screened=30), [edition()] * 5)
+    assert found.what == "reject rate of the screen"
+    assert "50% of the rows of the screen were rejected (30 of 60); the median of the 5 editions" in found.sentence
+    assert "screen: place (30)" in found.sentence
+
+
+def test_more_duplicates_are_seen_too() -> None:
+    (found,) = edition_jumps(edition(rest=200), [edition()] * 5)
+    assert found.what == "reject rate of cleaning and duplicates"
+
+
+def test_a_row_that_costs_more_is_told_and_editions_that_paid_for_nothing_are_no_measure() -> None:
+    (found,) = edition_jumps(edition(cost=0.6), [*[edition()] * 3, *[edition(cost=0.0)] * 4])
+    assert found.what == "cost per row"
+    assert "A row cost 0.00240 USD (0.6000 USD for 250 rows, 60 calls)" in found.sentence
+    assert edition_jumps(edition(cost=0.6), [*[edition()] * 2, *[edition(cost=0.0)] * 5]) == []
+
+
+def test_the_editions_before_are_the_complete_sound_ones(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    assert editions_before(store, "2026-11-10", 3) == []
+    for day in range(1, 13):
+        made = edition(date=f"2026-11-{day:02}")
+        store.write_text(pool_statistics_path(store, made.date), made.model_dump_json())
+    store.write_text(pool_statistics_path(store, "2026-11-08"), "not JSON")
+    found = [each.statistics.date for each in editions_before(store, "2026-11-10", 3)]
+    assert found == ["2026-11-09", "2026-11-07", "2026-11-06"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import PurePosixPath
 from pydantic import JsonValue
 from rich.table import Table
 
-from ultralink.commands.terminal import FINE, Terminal, existing_store, print_json, safe, size, store_url
+from ultralink.commands.terminal import FINE, Terminal, existing_store, many, print_json, safe, size, store_url
 from ultralink.commands.traces import (
     POOL_NAME,
     File,
@@ -21,6 +22,7 @@ from ultralink.commands.traces import (
     has_open_batch,
     is_at_work,
     languages,
+    open_batches,
     stages_of,
     traces,
 )
@@ -98,6 +100,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.json:
         print_json(_for_scripts(found, gone))
         return FINE
+    for told in _open_batches(store):
+        terminal.say(told, "yellow")
     if not found:
         terminal.say("Nothing to remove.")
         return FINE
@@ -179,6 +183,18 @@ def _stray_journals(store: Store, limits: Limits, now: datetime) -> Iterator[Lef
             leftover = _leftover(f"journal of {name} {date}", "PAID ANSWERS of a night without parts", (path,), found)
             if leftover is not None and leftover.written < now - timedelta(days=limits.journals):
                 yield leftover
+
+
+def _open_batches(store: Store) -> Iterator[str]:
+    """Of each night with batches at the provider, what becomes of them. Their journals are never removed."""
+    counts = Counter(
+        tuple(PurePosixPath(_below(store, file.path)).parts[1:3]) for file in open_batches(files(store, "journal"))
+    )
+    for (language, date), count in sorted(counts.items()):
+        yield (
+            f"{safe(language)} {safe(date)}: {many(count, 'batch file')} open at the provider. Tasks that wait "
+            "for them take them in; what none waits for, the night's publish task closes: clear it if it has run."
+        )
 
 
 def _is_sound(store: Store, trace: Trace) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import zstandard
 from pydantic import JsonValue
@@ -21,7 +21,7 @@ from ultralink.commands.terminal import (
     safe,
     store_url,
 )
-from ultralink.commands.traces import POOL_NAME, State, Trace, all_traces, languages
+from ultralink.commands.traces import POOL_NAME, State, Trace, all_traces, files, languages, open_batches
 from ultralink.stages.edition import PoolStatistics
 from ultralink.store import Store
 from ultralink.teacher.journal import Journal
@@ -42,6 +42,7 @@ class Line:
     cost_usd: float | None
     parts: dict[str, int]
     why: str
+    batches: int = 0  # open at the provider
 
     def for_scripts(self) -> JsonValue:
         """As ``--json`` tells it."""
@@ -55,6 +56,7 @@ class Line:
             "cost_usd": self.cost_usd,
             "parts": dict(self.parts),
             "why": self.why,
+            "open_batches": self.batches,
         }
 
 
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print all nights; PROBLEM where one, or its journal, is damaged."""
     store = existing_store(store_url(options.store))
     chosen = chosen_languages(options.language, languages(store))
-    lines = [_line(store, trace) for trace in all_traces(store, chosen)]
+    lines = [replace(_line(store, trace), batches=_batches(store, trace)) for trace in all_traces(store, chosen)]
     if options.json:
         print_json([line.for_scripts() for line in lines])
     else:
@@ -93,6 +95,11 @@ def _line(store: Store, trace: Trace) -> Line:
     else:
         samples, rejects = told.samples, told.rejects
     return Line(trace.language, trace.date, state, samples, rejects, told.calls, told.cost_usd, parts, why)
+
+
+def _batches(store: Store, trace: Trace) -> int:
+    """Batches that tasks of the night wait for, or that nobody has closed."""
+    return len(open_batches(files(store, "journal", trace.language, trace.date, "batches")))
 
 
 def _so_far(store: Store, trace: Trace) -> tuple[int, float | None]:
@@ -131,6 +138,9 @@ def _show(lines: list[Line], store: Store, terminal: Terminal) -> None:
 
 
 def _state(line: Line) -> str:
-    if line.state is not State.UNFINISHED:
-        return line.state.value
-    return f"{line.state.value}: {', '.join(f'{count} {safe(name)}' for name, count in line.parts.items())}"
+    told = [line.state.value]
+    if line.state is State.UNFINISHED:
+        told = [f"{line.state.value}: {', '.join(f'{count} {safe(name)}' for name, count in line.parts.items())}"]
+    if line.batches:
+        told.append(f"waiting for {line.batches} {'batch' if line.batches == 1 else 'batches'}")
+    return "; ".join(told)

@@ -179,7 +179,16 @@ def is_being_published(store: Store, trace: Trace, since: datetime) -> bool:
 
 def has_open_batch(journal: Iterable[File]) -> bool:
     """Whether a batch is on its way: its asks are kept until its answers are in the journal."""
-    return any(file.name.endswith(".asks") and "/batches/" in file.path for file in journal)
+    return bool(open_batches(journal))
+
+
+def open_batches(journal: Iterable[File]) -> list[File]:
+    """The asks of batches that are on their way."""
+    return [
+        file
+        for file in journal
+        if file.name.endswith(".asks") and not file.name.startswith(".") and "/batches/" in file.path
+    ]
 
 
 def languages(store: Store) -> list[str]:

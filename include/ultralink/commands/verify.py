@@ -41,7 +41,7 @@ from ultralink.commands.traces import (
 )
 from ultralink.errors import PartMissing, ReleaseMissing, SchemaMismatch, UltraLinkError
 from ultralink.release.shelf import Shelf
-from ultralink.schemas import ARTICLES, LEDGER, PASSAGES, POOL, POOL_LEDGER, POOL_REJECTS, REJECTS, SAMPLES
+from ultralink.schemas import ARTICLES, LEDGER, PASSAGES, POOL, POOL_LEDGER, POOL_REJECTS, REJECTS, SAMPLES, Stage
 from ultralink.stages.edition import SHARD_OF, PoolStatistics
 from ultralink.stages.statistics import Statistics
 from ultralink.store import Part, Row, Stamp, Store, row_bytes
@@ -127,7 +127,7 @@ class Verification:
         try:
             stamp = part.stamp()
             with part.reading() as file:
-                if not file.schema_arrow.equals(part.stage.schema):
+                if not file.schema_arrow.equals(_expected(part.stage, file.schema_arrow)):
                     yield Problem(What.SCHEMA, part.path, f"its columns are not those of {part.stage.name!r}")
                     return
             while stamp and not self._is_quick and not content_is(part, stamp):
@@ -221,6 +221,11 @@ class Verification:
                 yield Problem(What.DAMAGE, shelf.path(version), str(error))
 
 
+def _expected(stage: Stage, found: pa.Schema) -> pa.Schema:
+    """The stage's schema without the columns that were added after a part of the schema ``found`` was written."""
+    return pa.schema([field for field in stage.schema if field.name in found.names or field.name not in stage.added])
+
+
 def _unreadable(error: Exception) -> str:
     return f"cannot be read: {str(error)[:200]}; run its task again with rebuild"
 
@@ -281,7 +286,7 @@ def content_is(part: Part, stamp: Stamp) -> bool:
             digest = hashlib.blake2b(digest_size=16)
             for row in part.rows():
                 shaped = {**row, **{name: dict(row[name] or ()) for name in maps}} if has_maps else row  # type: ignore[call-overload]
-                digest.update(row_bytes(form(shaped)))
+                digest.update(row_bytes(form(shaped), part.stage))
             if digest.hexdigest() == stamp.digest:
                 return True
     return False

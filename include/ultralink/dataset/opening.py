@@ -19,14 +19,17 @@ from ultralink.errors import PartMissing, ReleaseMissing
 from ultralink.release.manifest import MANIFEST, Manifest
 from ultralink.release.recipe import SUBSETS
 from ultralink.release.shelf import LATEST, RELEASES, Shelf
-from ultralink.schemas import REJECTS, SAMPLES, Stage
+from ultralink.schemas import EVIDENCE, REJECTS, SAMPLES, Stage
 from ultralink.store import Part, Store
 
 Place = str | Path | Store
 
 _DATA_FILE = re.compile(rf"data/(?P<language>[^/]+)_(?P<subset>{'|'.join(SUBSETS)})/(?P<split>train|validation)-[^/]+")
-_SAMPLE = ("id", "language", "subset", "split", "messages", "source", "teacher", "scores", "licence", "date", "created")
-_REJECT = ("id", "language", "subset", "stage", "gate", "reason", "attempts", "messages", "source", "date", "created")
+_SAMPLE = ("id", "language", "subset", "split", "messages", "source", "teacher", "scores", "licence", "date", "created",
+           "evidence")  # fmt: skip
+_REJECT = ("id", "language", "subset", "stage", "gate", "reason", "attempts", "messages", "source", "date", "created",
+           "evidence")  # fmt: skip
+_NULL_WHERE_MISSING = (pa.field("split", pa.string()), EVIDENCE)  # not every file has them
 _CHOSEN_BY = ("language", "subset", "split")
 _FORMAT = ds.ParquetFileFormat()
 
@@ -126,8 +129,8 @@ def _dataset(store: Store, files: list[tuple[str, pc.Expression | None]]) -> ds.
     fs: FileSystem = LocalFileSystem() if store.is_local else PyFileSystem(FSSpecHandler(store.fs))
     parts = [_FORMAT.make_fragment(path, fs, partition_expression=known) for path, known in files]
     schema = parts[0].physical_schema
-    if "split" not in schema.names:
-        schema = schema.append(pa.field("split", pa.string()))
+    for field in _NULL_WHERE_MISSING:
+        schema = schema if field.name in schema.names else schema.append(field)
     return ds.FileSystemDataset(parts, schema, _FORMAT, fs)
 
 

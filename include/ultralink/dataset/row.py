@@ -68,6 +68,17 @@ class Teacher(_Read):
     cost_usd: float | None = None
 
 
+class Evidence(_Read):
+    """What the judge said of one answer, counted from 1, with its quotation from the passage.
+
+    ``grounded``: it found the answer supported, and code found the quotation in the passage.
+    """
+
+    answer: int
+    grounded: bool
+    quote: str
+
+
 class _Row(_Read):
     id: str
     language: str
@@ -76,6 +87,7 @@ class _Row(_Read):
     source: Source
     date: str
     created: datetime | None = None
+    evidence: tuple[Evidence, ...] | None = None  # None: not judged, or not kept: in releases, in older nights
 
     def __str__(self) -> str:
         return dialogue.as_text(self._heading(), self._turns())

@@ -126,7 +126,8 @@ class Samples(Rows[Sample]):
     """Samples of a release, or of a night.
 
     Columns: id, language, subset, split (null in a night), messages (list of {role, content}), source (struct),
-    teacher (struct; null: taken as it is), scores (struct of doubles; null: not scored), licence, date, created.
+    teacher (struct; null: taken as it is), scores (struct of doubles; null: not scored), licence, date, created,
+    evidence (list of {answer, grounded, quote}; null: not judged, or not kept).
     """
 
     def where(
@@ -173,7 +174,7 @@ class Samples(Rows[Sample]):
 class Rejects(Rows[Reject]):
     """What the gates of a night turned away.
 
-    Columns: id, language, subset, stage, gate, reason, attempts, messages, source, date, created.
+    Columns: id, language, subset, stage, gate, reason, attempts, messages, source, date, created, evidence.
     """
 
     def where(

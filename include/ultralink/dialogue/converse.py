@@ -14,7 +14,7 @@ from itertools import count
 from ultralink.dialogue.door import Answer, Ask, Said
 from ultralink.dialogue.judge import GATE as JUDGE_GATE
 from ultralink.dialogue.judge import NoVerdict, ask_judge, is_judged
-from ultralink.dialogue.outcome import Dialogue, Outcome, Spending, TurnedDown, messages_of
+from ultralink.dialogue.outcome import Dialogue, Evidence, Outcome, Spending, TurnedDown, messages_of
 from ultralink.errors import ContextOverflow
 from ultralink.gates import Finding, answer_findings, question_findings
 from ultralink.language import language_score
@@ -108,6 +108,7 @@ class _Conversation:
         self._spent: dict[Step, Spending] = {}
         self._served: set[str] = set()
         self._created = ""
+        self._evidence: tuple[Evidence, ...] | None = None
 
     async def hold(self) -> Outcome:
         """All turns, then the judge."""
@@ -225,6 +226,7 @@ class _Conversation:
             return None
         if judged is None:
             return None
+        self._evidence = judged.evidence
         if self._judge_may_reject and judged.grounded < self._recipe.judge.min_grounded:
             raise _Refused(JUDGE_GATE, judged.fault, 1)
         return judged.grounded
@@ -241,7 +243,7 @@ class _Conversation:
 
     def _dialogue(self, scores: dict[str, float]) -> Dialogue:
         served = ", ".join(sorted(self._served))
-        return Dialogue(self._passage, self._turns, scores, self._spent, served, self._created)
+        return Dialogue(self._passage, self._turns, scores, self._spent, served, self._created, self._evidence)
 
     def _turned_down(self, refused: _Refused, turn: int | None = None) -> TurnedDown:
         return TurnedDown(
@@ -252,4 +254,5 @@ class _Conversation:
             messages=(*messages_of(self._turns), *refused.said),
             created=self._created or None,
             turn=turn,
+            evidence=self._evidence,
         )

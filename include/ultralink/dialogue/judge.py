@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from ultralink.dialogue.door import Ask, Said
+from ultralink.dialogue.outcome import Evidence
 from ultralink.errors import AnswerInvalid, ContextOverflow
 from ultralink.prompts import PromptBook, Step, Turn, defuse
 from ultralink.quotation import normalised, trimmed
@@ -53,10 +54,11 @@ class NoVerdict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The share of grounded answers, and the reason code of the worst fault (empty: none)."""
+    """The share of grounded answers, the reason code of the worst fault (empty: none), and what both rest on."""
 
     grounded: float
     fault: str
+    evidence: tuple[Evidence, ...]  # by answer
 
 
 def is_judged(passage: Passage, recipe: Recipe) -> bool:
@@ -101,13 +103,15 @@ def judgement(verdicts: Sequence[AnswerVerdict], passage: Passage) -> Judgement:
     Reason codes: ``ungrounded`` before ``quote_not_in_passage``.
     """
     shown = normalised(defuse(passage.text))
-    faults = [
-        "ungrounded" if not verdict.supported else "quote_not_in_passage"
-        for verdict in verdicts
-        if not verdict.supported or not is_quoted(verdict.quote, shown)
-    ]
-    worst = "ungrounded" if "ungrounded" in faults else next(iter(faults), "")
-    return Judgement(grounded=1 - len(faults) / len(verdicts), fault=worst)
+    evidence = tuple(
+        Evidence(verdict.answer, verdict.supported and is_quoted(verdict.quote, shown), verdict.quote)
+        for verdict in sorted(verdicts, key=lambda verdict: verdict.answer)
+    )
+    ungrounded = sum(not each.grounded for each in evidence)
+    worst = "" if not ungrounded else "quote_not_in_passage"
+    if not all(verdict.supported for verdict in verdicts):
+        worst = "ungrounded"
+    return Judgement(grounded=1 - ungrounded / len(verdicts), fault=worst, evidence=evidence)
 
 
 def is_quoted(quote: str, normalised_passage: str) -> bool:

@@ -52,7 +52,7 @@ class LabelledSet(Section):
 def load_exported(path: Path) -> LabelledSet:
     """Items as the page exports them, one JSON object a line. Raises RecipeError: file, line and field."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other line ends
     except (OSError, UnicodeDecodeError) as problem:
         raise RecipeError(f"{path}: cannot be read: {problem}") from problem
     items = []

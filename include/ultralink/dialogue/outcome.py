@@ -32,12 +32,25 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the judge said of one answer, numbered from 1, and its quotation as it gave it.
+
+    ``grounded``: it finds the answer supported, and code has found the quotation in the passage.
+    """
+
+    answer: int
+    grounded: bool
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dialogue:
     """A dialogue that passed its gates.
 
     ``scores``: ``grounded`` (if judged) and ``language`` (if decidable), 0 to 1. ``spent`` counts every
     answer that was needed, refused ones included. ``served`` names the models that wrote it, as the endpoint
-    named them. ``created`` is when the last of its answers was given: UTC, ISO 8601.
+    named them. ``created`` is when the last of its answers was given: UTC, ISO 8601. ``evidence`` is of each answer,
+    in order; None: there is no verdict.
     """
 
     passage: Passage
@@ -46,6 +59,7 @@ class Dialogue:
     spent: Mapping[Step, Spending]
     served: str
     created: str
+    evidence: tuple[Evidence, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,8 @@ class TurnedDown:
     """A dialogue, or its last turn, that a gate turned down after so many ``attempts`` (0: never asked).
 
     ``messages`` are the conversation up to and with the text in question. ``turn`` is the failed turn's
-    number from 1 where the turns before it were good enough for a dialogue, else None.
+    number from 1 where the turns before it were good enough for a dialogue, else None. ``evidence`` is the judge's
+    where it was the judge who turned the dialogue down by a verdict.
     """
 
     passage: Passage
@@ -63,6 +78,7 @@ class TurnedDown:
     messages: tuple[Message, ...]
     created: str | None
     turn: int | None = None
+    evidence: tuple[Evidence, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

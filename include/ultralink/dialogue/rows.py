@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import reduce
 from operator import add
 from typing import TypedDict
 
-from ultralink.dialogue.outcome import Dialogue, Spending, TurnedDown, messages_of
+from ultralink.dialogue.outcome import Dialogue, Evidence, Spending, TurnedDown, messages_of
 from ultralink.recipe import Recipe
 from ultralink.teacher.request import Message
 from ultralink.wikipedia.article import Article, Passage
@@ -82,6 +83,7 @@ def dialogue_row(dialogue: Dialogue, recipe: Recipe, model: str, prompts: str, m
         "scores": list(dialogue.scores.items()),
         "created": datetime.fromisoformat(dialogue.created),
         "fingerprint": made_by,
+        "evidence": _evidence(dialogue.evidence),
     }
 
 
@@ -100,6 +102,7 @@ def turned_down_row(turned_down: TurnedDown, recipe: Recipe, made_by: str) -> Ro
         "source": _source(turned_down.passage),
         "created": datetime.fromisoformat(turned_down.created) if turned_down.created else None,
         "fingerprint": made_by,
+        "evidence": _evidence(turned_down.evidence),
     }
 
 
@@ -110,6 +113,10 @@ def row_id(passage: Passage, recipe: Recipe) -> str:
 
 def _messages(said: Sequence[Message]) -> list[Row]:
     return [{"role": message.role, "content": message.content} for message in said]
+
+
+def _evidence(found: tuple[Evidence, ...] | None) -> list[Row] | None:
+    return None if found is None else [asdict(each) for each in found]
 
 
 def _source(passage: Passage) -> Row:

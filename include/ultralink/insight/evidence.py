@@ -1,4 +1,4 @@
-"""A row's texts as a reader should see them: hidden characters shown, shared words and masked pieces marked, clipped.
+"""A row's texts as a reader should see them: hidden characters shown, quotations and other pieces marked, clipped.
 
 Nothing here makes HTML: a text becomes pieces, and the template that shows them escapes each.
 """
@@ -9,13 +9,15 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, zip_longest
 from typing import Literal
 from urllib.parse import urlsplit
 
 from ultralink.dataset import Message, Reject, Sample
+from ultralink.prompts import defuse
+from ultralink.quotation import Quotable
 from ultralink.translation.masks import mask
 
 CLIP = 12_000  # characters of a text that are shown at first
@@ -24,18 +26,20 @@ MOST_SIGNS = 5_000  # labels of hidden characters in a text; what is hidden beyo
 SHARED_WORDS = 4  # fewer in a row are chance
 SHARED_CHARACTERS = 12  # that such a run needs as well; of scripts without blanks half
 MOST_COMPARED = 200_000  # characters of a text that are compared with another
+MOST_QUOTED = 600  # characters of a quotation that are shown below its answer
 _CANDIDATES = 8  # places in the passage that a run is tried at: repetitive text would take for ever
 
-PieceKind = Literal["text", "sign", "shared", "kept", "lost"]
+PieceKind = Literal["text", "sign", "quoted", "cite", "shared", "kept", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A piece of a text.
 
-    kinds: ``text``; ``sign``: the label of a hidden character, whose ``title`` says what it is; ``shared``: words
-    that another text has too; ``kept``, ``lost``: masked in the English source, and in the translation or not.
-    ``number`` joins a marked piece with its counterpart in the other text; 0: it has none.
+    kinds: ``text``; ``sign``: the label of a hidden character, whose ``title`` says what it is; ``quoted``: what the
+    judge quoted; ``cite``: the number of the answer that the quotation that begins here is for, not part of the text;
+    ``shared``: words that another text has too; ``kept``, ``lost``: masked in the English source, and in the
+    translation or not. ``number`` joins a marked piece with its counterpart in the other text; 0: it has none.
     """
 
     kind: PieceKind
@@ -46,12 +50,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Characters of a text that are to be marked, from ``start`` to before ``stop``."""
+    """Characters of a text that are to be marked, from ``start`` to before ``stop``; ``cites``: see Piece."""
 
     start: int
     stop: int
     kind: PieceKind
     number: int = 0
+    cites: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +78,50 @@ class Shown:
         """Whether any words are marked."""
         return any(piece.kind not in ("text", "sign") for piece in self.pieces)
 
+    @property
+    def cited(self) -> frozenset[int]:
+        """The numbers of the answers that a quotation is marked for."""
+        return frozenset(piece.number for piece in self.pieces if piece.kind == "cite")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the judge found for an answer. ``is_marked``: its quotation is marked in the passage as it is shown."""
+
+    grounded: bool
+    quote: Shown
+    is_marked: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message, and of a translation the English one that it stands for. ``answer``: counted from 1; 0: it is none."""
+    """A message, and of a translation the English one that it stands for. ``answer``: counted from 1; 0: it is none.
+
+    ``found`` is None where nothing is kept of a judge.
+    """
 
     role: str
     answer: int
     text: Shown | None
     english: Shown | None = None
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A row as it is shown: its messages, and of a dialogue its passage."""
+    """A row as it is shown: its messages, and of a dialogue its passage.
+
+    In the passage what the judge quoted is marked; where there is no such quotation, words that answers share with it.
+    """
 
     said: tuple[Said, ...]
     passage: Shown | None
     is_translation: bool
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is kept what the judge found."""
+        return any(one.found for one in self.said)
 
 
 def conversation(row: Sample | Reject, *, whole: bool = False) -> Conversation:
@@ -103,7 +134,7 @@ def conversation(row: Sample | Reject, *, whole: bool = False) -> Conversation:
         counted = zip(row.messages, _answers(row.messages), strict=True)
         said = (Said(one.role, answer, shown(one.content, (), limit)) for one, answer in counted)
         return Conversation(tuple(said), None, is_translation=False)
-    return _grounded(row.messages, passage, limit)
+    return _quoted(row, passage, limit) or _shared(row, passage, limit)
 
 
 def _answers(messages: Sequence[Message]) -> list[int]:
@@ -160,6 +191,8 @@ def shown(text: str, marks: Sequence[Mark] = (), limit: int = MOST) -> Shown:
     for mark in marks:
         start, stop = min(mark.start, allowed), min(mark.stop, allowed)
         pieces += _visible(text[end:start], "text", 0, signs)
+        if start < stop:
+            pieces += (Piece("cite", str(number), number) for number in mark.cites)
         pieces += _visible(text[start:stop], mark.kind, mark.number, signs)
         end = stop
     pieces += _visible(text[end:allowed], "text", 0, signs)
@@ -189,6 +222,51 @@ def _sign(character: str, times: int) -> Piece:
     name = unicodedata.name(character, "control character" if code < 0xA0 else "hidden character").lower()
     more = f" ×{times}" if times > 1 else ""
     return Piece("sign", label + more, title=f"U+{code:04X} {name}{more}")
+
+
+# --- what the judge quoted ----------------------------------------------------------------------
+
+
+def _quoted(row: Sample | Reject, passage: str, limit: int) -> Conversation | None:
+    """The conversation with what the judge quoted marked in the passage; None where there is no such thing."""
+    shown_to_judge = defuse(passage[:MOST_COMPARED])  # character for character as long as the passage
+    quotable = Quotable(shown_to_judge) if row.evidence else None
+    places = {
+        each.answer: place
+        for each in row.evidence or ()
+        if quotable and each.grounded and (place := quotable.find(each.quote))
+    }
+    if not places:
+        return None
+    marked = shown(passage, quotation_marks(places), limit)
+    judged = _found(row, marked.cited)
+    said = (
+        Said(one.role, answer, shown(one.content, (), limit), found=judged.get(answer))
+        for one, answer in zip(row.messages, _answers(row.messages), strict=True)
+    )
+    return Conversation(tuple(said), marked, is_translation=False)
+
+
+def quotation_marks(places: Mapping[int, tuple[int, int]]) -> list[Mark]:
+    """Marks of quotations, by answer, at their places: one that begins within another divides its mark."""
+    cites: defaultdict[int, list[int]] = defaultdict(list)
+    for answer, (start, _) in sorted(places.items()):
+        cites[start].append(answer)
+    begins = sorted(cites)
+    marks = []
+    for start, stop in _joined(list(places.values())):
+        within = [at for at in begins if start <= at < stop]
+        for at, end in zip(within, [*within[1:], stop], strict=True):
+            marks.append(Mark(at, end, "quoted", cites=tuple(cites[at])))
+    return marks
+
+
+def _found(row: Sample | Reject, marked: frozenset[int]) -> dict[int, Found]:
+    """What the judge found, by answer."""
+    return {
+        each.answer: Found(each.grounded, shown(each.quote, (), MOST_QUOTED), each.answer in marked)
+        for each in row.evidence or ()
+    }
 
 
 # --- words shared with the passage --------------------------------------------------------------
@@ -255,7 +333,8 @@ def _is_telling(text: str) -> bool:
     return len(text) + dense >= SHARED_CHARACTERS
 
 
-def _grounded(messages: Sequence[Message], passage: str, limit: int) -> Conversation:
+def _shared(row: Sample | Reject, passage: str, limit: int) -> Conversation:
+    messages, judged = row.messages, _found(row, frozenset())
     compared = Passage(passage)
     runs = [compared.runs(one.content) if one.role == "assistant" else [] for one in messages]
     ranges = _joined([(run.other_start, run.other_stop) for found in runs for run in found])
@@ -263,7 +342,7 @@ def _grounded(messages: Sequence[Message], passage: str, limit: int) -> Conversa
     said = []
     for one, answer, found in zip(messages, _answers(messages), runs, strict=True):
         marks = [Mark(run.start, run.stop, "shared", bisect_right(starts, run.other_start)) for run in found]
-        said.append(Said(one.role, answer, shown(one.content, marks, limit)))
+        said.append(Said(one.role, answer, shown(one.content, marks, limit), found=judged.get(answer)))
     marked = [Mark(start, stop, "shared", number) for number, (start, stop) in enumerate(ranges, 1)]
     return Conversation(tuple(said), shown(passage, marked, limit), is_translation=False)
 

@@ -96,6 +96,16 @@ async def teacher(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
                 await asyncio.shield(ask.drain())
 
 
+async def call_off(desk: Desk, endpoint: Endpoint) -> None:
+    """Close what tasks of the partition have sent by batch and nobody asks for any more; what is paid for is journaled.
+
+    Nobody must be at work on the partition. Raises Waiting; then the same is to be done again later.
+    """
+    async with _writable_journal(desk) as journal, BatchClient(endpoint) as client:
+        if waiting := await _elsewhere(desk, client, journal, endpoint).call_off():
+            raise waiting
+
+
 @asynccontextmanager
 async def _in_waves(desk: Desk, endpoint: Endpoint) -> AsyncIterator[Ask]:
     """The door in batch mode: answers come from the journal; what is not there goes out as the next wave."""

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from types import TracebackType
 
-from ultralink.errors import TeacherUnavailable
+from ultralink.errors import TeacherUnavailable, UltraLinkError
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.pace import Bucket, Pace, Ticket
 from ultralink.teacher.roster import Roster
@@ -109,7 +109,7 @@ class Limiter:
             await asyncio.wait([self._beating])
             try:
                 await asyncio.to_thread(self._roster.leave)
-            except OSError as problem:
+            except (OSError, UltraLinkError) as problem:
                 log.warning("Cannot leave the roster of teacher users: %s", problem)
 
     # --- one's share ------------------------------------------------------------------------------------
@@ -123,12 +123,12 @@ class Limiter:
         try:
             others = await asyncio.to_thread(roster.others)
             standing = self.pace.share(others, time.monotonic())
-            writers = await asyncio.to_thread(roster.beat, standing)
-        except OSError as problem:
+            await asyncio.to_thread(roster.tell, standing)
+        except (OSError, UltraLinkError) as problem:
             log.warning("Cannot read the roster of teacher users, so %d are assumed: %s", self._writers, problem)
             return
-        if writers != self._writers:
-            self._writers = writers
+        if len(others) + 1 != self._writers:
+            self._writers = len(others) + 1
             self._share()
             self._let_through()
 

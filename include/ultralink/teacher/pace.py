@@ -26,6 +26,7 @@ BACK_OFF = 0.97  # of the rate that was let through
 GROWTH = 0.01  # after a cut, doubled with each clean window
 MAX_GROWTH, SLOW_MAX_GROWTH, SLOW = 0.25, 1.0, 10.0  # a rate under SLOW may double: that is few requests
 CROWD_CUTS, CROWD_FALL = 4, 0.7  # with others at the same limit: cuts before it can be noise; the fall of all together
+MOST_STEP = 2.0  # a step to an equal part leads to no more than so many times the rate, or the part
 FLOOR = 0.05  # requests per second: the lowest published limit is 3 per minute
 
 
@@ -208,7 +209,9 @@ class Pace:
         if self.rate is not None and self._told.rate is not None:
             # By a factor: the others do not know yet what was cut or gained since they were told, so it is kept.
             part = (others + self._told.rate) / (number + 1)
-            self._set(max(FLOOR, self.rate * part / self._told.rate), now)
+            # But a rate that grew much since then, and is far below the others', must not leap beyond all of them.
+            most = MOST_STEP * max(self.rate, part)
+            self._set(max(FLOOR, min(most, self.rate * part / self._told.rate)), now)
 
     def _believe(self, noise: float, now: float) -> None:
         """Take over what another one found to be noise, if it fits what is seen here."""

@@ -23,6 +23,8 @@ from ultralink_airflow.page.shelf import Shelf
 router = APIRouter()
 
 _PAGE = 50  # verdicts in a list
+# Line ends to some readers of lines, but not to JSON, which lets them stand as they are.
+_NO_LINES = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 class ExportForm(StrEnum):
@@ -184,7 +186,7 @@ def export(
     def lines() -> Iterator[str]:
         found = judge_items(verdicts) if form is ExportForm.JUDGE else verdicts
         for one in found:
-            yield one.model_dump_json() + "\n"
+            yield one.model_dump_json().translate(_NO_LINES) + "\n"
 
     name = f"verdicts-{code}{f'-{date}' if date else ''}{'-judge' if form is ExportForm.JUDGE else ''}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}

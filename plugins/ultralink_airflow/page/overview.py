@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from ultralink.stages.partition import is_date
 from ultralink.stages.statistics import Statistics, statistics_path
 from ultralink.store import Store
 from ultralink_airflow.page import pool, release
-from ultralink_airflow.page.runs import marks, retrying, tasks_of
+from ultralink_airflow.page.runs import Mark, last_runs, marks, night_of, retrying, tasks_of
 from ultralink_airflow.page.security import (
     POOL_DAG,
     RELEASE_DAG,
@@ -44,6 +45,7 @@ from ultralink_airflow.page.view import not_found, page
 router = APIRouter()
 
 SPANS = (14, 28, 91)
+_MOST_TOLD = 3  # tasks of a run that wait for another try
 
 Span = Annotated[int, Query(ge=1, le=366)]
 Until = Annotated[str | None, Query(pattern=r"^20\d{2}-\d{2}-\d{2}$")]
@@ -73,6 +75,19 @@ class Window:
 
 
 Windowed = Annotated[Window, Depends(Window)]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run as the overview names it: of a language or one of the other Dags, and the date that it is for."""
+
+    name: str
+    date: str
+    dag_id: str
+    mark: Mark
+
+
+_OTHERS = {POOL_DAG: "English pool", RELEASE_DAG: "Releases"}
 
 
 @router.get("/")
@@ -128,6 +143,7 @@ def _page(
     """The overview of ``languages``; ``others``: Dags beside theirs."""
     dates = last_dates(window.end, window.span)
     with_runs = [code for code in languages if may_read(user, dag_of(code), DagAccessEntity.RUN)]
+    names = {language: name_of(language) for language in languages}
     known = published(store)
     runs = marks(session, with_runs, dates[0], dates[-1])
     paid: list[Statistics | PoolStatistics] = [
@@ -135,6 +151,13 @@ def _page(
     ]
     if Makes.POOL in others:
         paid += [edition for edition in editions(store).values() if edition is not None]
+    apart = [dag_id for dag_id in others.values() if may_read(user, dag_id, DagAccessEntity.RUN)]
+    told = [Told(names[place[0]], place[1], dag_of(place[0]), mark) for place, mark in runs.items()]
+    told += [
+        Told(_OTHERS[run.dag_id], night_of(run), run.dag_id, Mark(run.run_id, str(run.state)))
+        for run in last_runs(session, apart)
+    ]
+    told.sort(key=lambda each: (each.date, each.name), reverse=True)
     months = spend_by_month(paid)
     month = f"{window.today:%Y-%m}"
     return page(
@@ -142,13 +165,13 @@ def _page(
         "overview.html",
         languages=languages,
         alone=languages[0] if len(languages) == 1 else None,
-        names={language: name_of(language) for language in languages},
+        names=names,
         rows=calendar(known, languages, dates, window.metric),
         dates=dates,
         runs=runs,
-        going=[(place, mark) for place, mark in sorted(runs.items()) if mark.is_going],
-        failed=[(place, mark) for place, mark in sorted(runs.items()) if mark.state == "failed"],
-        retrying=_retrying(user, session, with_runs),
+        going=[each for each in told if each.mark.is_going],
+        failed=[each for each in told if each.mark.state == "failed"],
+        retrying=_retrying(user, session, [*map(dag_of, with_runs), *apart]),
         progress=_progress(languages, known, window.today),
         spend=months.get(month, Spend(month, 0.0, 0, 0, 0)),
         months=list(months.values()),
@@ -171,13 +194,14 @@ def _damages(store: Store, languages: list[str], known: Nights) -> Damages:
     return damages
 
 
-def _retrying(user: BaseUser, session: Session, languages: list[str]) -> list[tuple[DagRun, list[Trouble]]]:
-    """Runs in which something waits for another try, and why."""
+def _retrying(user: BaseUser, session: Session, dag_ids: list[str]) -> list[tuple[DagRun, list[Trouble], int]]:
+    """Runs in which something waits for another try, why, and how many more tasks do: those their own views tell."""
     found = []
-    for run in retrying(session, languages):
+    for run in retrying(session, dag_ids):
         waiting = [task for task in tasks_of(session, run) if task.state == "up_for_retry"]
         logs = may_read(user, run.dag_id, DagAccessEntity.TASK_LOGS)
-        found.append((run, troubles(session, run, waiting, logs=logs)))
+        told = troubles(session, run, waiting[:_MOST_TOLD], logs=logs)
+        found.append((run, told, len(waiting) - len(told)))
     return found
 
 

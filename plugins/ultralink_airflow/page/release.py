@@ -113,11 +113,17 @@ def release_view(
         "release.html",
         release=manifest,
         funnel=Made(None, manifest).funnel,
-        card=evidence.shown(card) if card else None,
+        card=evidence.shown(_without_settings(card)) if card else None,
         subsets=SUBSETS,
         with_runs=may_read(user, RELEASE_DAG, DagAccessEntity.RUN),
         dag_id=RELEASE_DAG,
     )
+
+
+def _without_settings(card: str) -> str:
+    """The card's text: what stands between two lines of dashes before it is for the hub's machines."""
+    settings, end, text = card.partition("\n---\n")
+    return text.lstrip("\n") if end and settings.startswith("---\n") else card
 
 
 def told(store: Store, seen: Seen) -> Made:

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ultralink_airflow.page.security import DAG_PREFIX, dag_of
 
+Given = ParamSpec("Given")
+Read = TypeVar("Read")
+
 _GOING = {"running", "queued"}
 _NEWEST = 12  # runs of a Dag in its tab
 _RETRYING = 3  # runs whose retries the overview tells: each task costs reading a log
+
+
+def brief(read: Callable[Concatenate[Session, Given], Read]) -> Callable[Concatenate[Session, Given], Read]:
+    """``read`` gives its connection back at its end, though the session stays.
+
+    The pool has few. What follows may wait for the store or for a log, and Airflow's own checks take a second one:
+    requests that each held one and waited for another would wait for each other.
+    """
+
+    @wraps(read)
+    def briefly(session: Session, /, *given: Given.args, **named: Given.kwargs) -> Read:
+        try:
+            return read(session, *given, **named)
+        finally:
+            session.commit()
+
+    return briefly
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,7 @@ class Mark:
         return self.state in _GOING
 
 
+@brief
 def marks(session: Session, languages: Sequence[str], first: str, last: str) -> dict[tuple[str, str], Mark]:
     """The run of each language and date from ``first`` to ``last``. Dry runs are left out: they make no night."""
     began, ended = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (first, last))
@@ -59,11 +82,13 @@ def marks(session: Session, languages: Sequence[str], first: str, last: str) -> 
     return found
 
 
+@brief
 def find_run(session: Session, dag_id: str, run_id: str) -> DagRun | None:
     """The run, or None."""
     return session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
 
 
+@brief
 def newest_runs(session: Session, dag_id: str) -> Sequence[DagRun]:
     """The newest runs of a Dag."""
     return session.scalars(
@@ -71,12 +96,20 @@ def newest_runs(session: Session, dag_id: str) -> Sequence[DagRun]:
     ).all()  # fmt: skip
 
 
-def retrying(session: Session, languages: Sequence[str]) -> Sequence[DagRun]:
-    """Runs of these languages in which a task waits for another try, the newest first; at most a few."""
+@brief
+def last_runs(session: Session, dag_ids: Sequence[str]) -> Sequence[DagRun]:
+    """The newest run of each of these Dags, if there is one."""
+    newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dag_ids)).group_by(DagRun.dag_id)
+    return session.scalars(select(DagRun).where(DagRun.id.in_(newest)).order_by(DagRun.dag_id)).all()
+
+
+@brief
+def retrying(session: Session, dag_ids: Sequence[str]) -> Sequence[DagRun]:
+    """Runs of these Dags in which a task waits for another try, the newest first; at most a few."""
     runs = (
         select(DagRun)
         .join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
-        .where(TaskInstance.state == "up_for_retry", DagRun.dag_id.in_([dag_of(language) for language in languages]))
+        .where(TaskInstance.state == "up_for_retry", DagRun.dag_id.in_(dag_ids))
     )
     return session.scalars(runs.distinct().order_by(DagRun.id.desc()).limit(_RETRYING)).all()
 
@@ -98,8 +131,8 @@ class Attempt:
 
     @property
     def took(self) -> float | None:
-        """From its start to its end, or to now."""
-        if self.started is None:
+        """From its start to its end, or to now; None of one that never began, to which Airflow may give a date."""
+        if self.started is None or self.number == 0:
             return None
         return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
 
@@ -147,6 +180,7 @@ class Task:
         return next((attempt for attempt in reversed(self.attempts) if attempt.has_failed), None)
 
 
+@brief
 def tasks_of(session: Session, run: DagRun) -> list[Task]:
     """All task instances of ``run``, by task and shard."""
     earlier: dict[tuple[str, int], list[TaskInstanceHistory]] = defaultdict(list)
@@ -197,8 +231,8 @@ class Shards:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing about it needs a look."""
-        return all(task.state in {"success", "skipped"} and task.tries <= 1 for task in self.tasks)
+        """Whether nothing about it needs a look: all of it ended well at once, or has not begun."""
+        return all(task.tries == 0 or (task.tries == 1 and task.state in {"success", "skipped"}) for task in self.tasks)
 
 
 def by_task(tasks: Iterable[Task]) -> list[Shards]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from threading import BoundedSemaphore
 
 from airflow.models.dagbag import DBDagBag
 from airflow.models.dagrun import DagRun
@@ -25,6 +26,9 @@ _MOST_LINES = 50_000
 _MOST_LETTERS = 500
 _AIRFLOWS = ("::", "Skipping task", "Task ", "DAG bundles", "Filling up", "Done. Returned")  # words around a task's own
 MOST_TROUBLES = 12  # each costs reading a log, maybe from a worker
+# Airflow's reader takes a connection of its own while what it reads of may hold another. So there are few readers:
+# were there as many as the pool has connections, each would wait for a second one.
+_readers = BoundedSemaphore(4)
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,15 @@ def troubles(session: Session, run: DagRun, tasks: Iterable[Task], *, logs: bool
     """Each task that waits for another try, runs one, or has failed for good. Without ``logs`` no reason is told."""
     troubled = sorted(((task, task.last_failure) for task in tasks), key=lambda each: _urgency(each[0]))
     failures = [(task, failed) for task, failed in troubled if failed is not None]
-    _prepare(session, run, [failed for _, failed in failures])
+    if not failures:
+        return []
     found: list[Trouble] = []
-    for number, (task, failed) in enumerate(failures):
-        kind, why = _reason(failed) if logs and number < MOST_TROUBLES else ("", "Its log says why.")
-        found.append(Trouble(task, _what(task, failed), why, _remedy(kind), _again(task)))
+    with _readers:
+        _prepare(session, run, [failed for _, failed in failures])
+        for number, (task, failed) in enumerate(failures):
+            kind, why = _reason(failed) if logs and number < MOST_TROUBLES else ("", "Its log says why.")
+            found.append(Trouble(task, _what(task, failed), why, _remedy(kind), _again(task)))
+        session.commit()
     return found
 
 
@@ -97,8 +105,13 @@ class Skip:
 def skips(session: Session, run: DagRun, tasks: Iterable[Task], *, logs: bool) -> list[Skip]:
     """What tasks that skipped themselves said; those that were skipped with them say nothing."""
     found = [task for task in tasks if task.is_skipped][:MOST_TROUBLES]
-    _prepare(session, run, [task.present for task in found])
-    return [Skip(task, _parting(task.present) if logs else "Its log says why.") for task in found]
+    if not found:
+        return []
+    with _readers:
+        _prepare(session, run, [task.present for task in found])
+        told = [Skip(task, _parting(task.present) if logs else "Its log says why.") for task in found]
+        session.commit()
+    return told
 
 
 def _parting(attempt: Attempt) -> str:

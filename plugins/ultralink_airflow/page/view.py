@@ -20,7 +20,9 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(count=figures.count, usd=figures.usd, share=figures.share, short=figures.short)
-_templates.filters.update(seconds=figures.seconds, clip=figures.clip, groupby_month=figures.months)
+_templates.filters.update(
+    seconds=figures.seconds, clip=figures.clip, groupby_month=figures.months, instant=figures.instant
+)
 _templates.globals.update(dag_view=links.dag_view, run_view=links.run_view, task_view=links.task_view)
 _templates.globals.update(login_view=links.login_view)
 

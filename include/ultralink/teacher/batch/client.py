@@ -170,6 +170,13 @@ class BatchClient:
         """The batch as it stands."""
         return await self._read(Batch, lambda: self._call("GET", f"batches/{batch_id}"))
 
+    async def cancel(self, batch_id: str) -> None:
+        """Ask the provider to stop; what it has finished it gives out. Where it says no, the batch goes on."""
+        try:
+            await self._call("POST", f"batches/{batch_id}/cancel")
+        except (_TryAgain, PermanentError) as problem:
+            log.info("Batch %s is not cancelled: %s", batch_id, problem)
+
     @asynccontextmanager
     async def content(self, file_id: str, folder: Path) -> AsyncIterator[Path]:
         """A file of results, brought to ``folder`` for as long as the block lasts."""

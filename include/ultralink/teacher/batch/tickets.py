@@ -1,7 +1,8 @@
 """Tickets: the durable state of each batch file, beside the journal, written before each step that costs.
 
-``<journal folder>/batches/<task>/<wave>-<file>-<tag>.json`` is a ticket, ``….asks`` the asks of its file. Each is
-written whole or not at all, and under a name that no other attempt ever uses.
+``<journal folder>/batches/<task>/<wave>-<file>-<tag>.json`` is a ticket, ``….asks`` the asks of its file, there until
+the ticket is done, ``….look`` how far the provider was when it was last looked at. Each is written whole or not at all,
+and under a name that no other attempt ever uses.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import fsspec
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from ultralink.errors import ContextOverflow, RequestRefused, TeacherUnavailable, UltraLinkError
+from ultralink.errors import ContextOverflow, RequestRefused, SchemaMismatch, TeacherUnavailable, UltraLinkError
 from ultralink.store import Store
 from ultralink.teacher.request import Form
 
-_TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REFUSALS: dict[str, type[UltraLinkError]] = {
     kind.__name__: kind for kind in (RequestRefused, ContextOverflow, TeacherUnavailable)
 }
@@ -75,6 +76,18 @@ class Ticket(BaseModel):
         return f"wave {self.wave}, file {self.file}: {batch}, {self.requests} requests, {self.ended or self.stage}"
 
 
+class Look(BaseModel):
+    """How many requests of a batch were answered or had failed at a time (UTC, ISO 8601), by the provider's count.
+
+    Not in the ticket: whoever looks must not undo what another one has written into that meanwhile.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    finished: int
+    at: str
+
+
 class Noted(msgspec.Struct, frozen=True, array_like=True):
     """An ask of a batch file: what its answer's record needs beside the answer."""
 
@@ -116,18 +129,34 @@ class Tickets:
     @classmethod
     def of(cls, fs: fsspec.AbstractFileSystem, journal_folder: str, task: str) -> Tickets:
         """Those of ``task``, a part of a path."""
-        if not _TASK.fullmatch(task):
-            raise ValueError(f"{task!r} is not a name for a task's batches: {_TASK.pattern}")
+        if not TASK.fullmatch(task):
+            raise ValueError(f"{task!r} is not a name for a task's batches: {TASK.pattern}")
         return cls(Store(fs, f"{journal_folder.rstrip('/')}/batches/{task}"))
 
     def all(self) -> list[Ticket]:
         """Every ticket, by wave and file."""
         paths = [path for path in self.store.folders() if path.endswith(".json") and not path.endswith("/notes.json")]
-        texts = [self.store.read_text(path) for path in paths if "/." not in path]
-        return sorted(
-            (Ticket.model_validate_json(text) for text in texts if text),
-            key=lambda ticket: (ticket.wave, ticket.file, ticket.tag),
-        )
+        return self._read([path for path in paths if "/." not in path])
+
+    def open(self) -> list[Ticket]:
+        """The tickets that are not done, by wave and file; of the others, which may be many, none is read."""
+        paths = [path for path in self.store.folders() if path.endswith(".asks") and "/." not in path]
+        tickets = self._read([f"{path.removesuffix('.asks')}.json" for path in paths])
+        return [ticket for ticket in tickets if ticket.stage is not Stage.DONE]
+
+    def _read(self, paths: Iterable[str]) -> list[Ticket]:
+        """Those that are there. Raises SchemaMismatch."""
+        tickets = []
+        for path in paths:
+            try:
+                if text := self.store.read_text(path):
+                    tickets.append(Ticket.model_validate_json(text))
+            except ValueError as error:
+                raise SchemaMismatch(
+                    f"{path}: cannot be read, so nobody knows which batch its requests went to: "
+                    f"{str(error)[:200]}. Bring it back from a backup; without it, they are paid for again"
+                ) from error
+        return sorted(tickets, key=lambda ticket: (ticket.wave, ticket.file, ticket.tag))
 
     def save(self, ticket: Ticket) -> Ticket:
         """Make ``ticket`` durable, and give it back."""
@@ -149,6 +178,18 @@ class Tickets:
         text = self.store.read_text(self._path(ticket, "json"))
         return Ticket.model_validate_json(text) if text else ticket
 
+    def note_look(self, ticket: Ticket, look: Look) -> None:
+        """Note how far a batch is."""
+        self.store.write_text(self._path(ticket, "look"), look.model_dump_json())
+
+    def last_look(self, ticket: Ticket) -> Look | None:
+        """How far a batch was; None where nobody has looked, or the note cannot be read."""
+        try:
+            text = self.store.read_text(self._path(ticket, "look"))
+            return Look.model_validate_json(text) if text else None
+        except ValueError:
+            return None
+
     def drop(self, ticket: Ticket) -> None:
         """Forget a file that was never sent."""
         self._remove(ticket, "json")
@@ -158,6 +199,7 @@ class Tickets:
         """Keep the ticket as the record of what happened; its asks are no longer needed."""
         self.save(ticket)
         self._remove(ticket, "asks")
+        self._remove(ticket, "look")
         return ticket
 
     def notes(self) -> Notes:

@@ -26,7 +26,7 @@ from ultralink.errors import (
 from ultralink.teacher.batch.client import Batch, BatchClient
 from ultralink.teacher.batch.results import Later, Refused, Torn, results
 from ultralink.teacher.batch.spool import Spool, SpoolFile
-from ultralink.teacher.batch.tickets import Noted, Notes, Refusal, Stage, Ticket, Tickets
+from ultralink.teacher.batch.tickets import Look, Noted, Notes, Refusal, Stage, Ticket, Tickets
 from ultralink.teacher.endpoint import Limits
 from ultralink.teacher.journal import Journal
 from ultralink.teacher.live import FORMS, Origin
@@ -43,6 +43,7 @@ TRIES = 3  # of a line that failed for the moment, and of results that are incom
 BARREN = 3  # waves in a row without a single answer
 CLOCKS_S = 3600.0  # by which the provider's clock may differ from ours
 CHUNK = 512  # records that are made durable together
+NAMED = 5  # batches in a sentence
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Waves:
     notes: Notes = field(default_factory=Notes)
     done_before: frozenset[str] | None = None  # names of tickets that were done before the journal was read
     _ours: set[str] = field(default_factory=set)
+    _looks: dict[str, Look] = field(default_factory=dict)  # by ticket's name: how far those are that are under way
 
     async def settle(self) -> None:
         """Bring every file that was begun to its end: its batch created, its answers journaled.
@@ -146,7 +148,12 @@ class Waves:
 
     def _waiting(self, tickets: Sequence[Ticket]) -> Waiting:
         requests = sum(ticket.requests for ticket in tickets)
-        reason = f"{requests} requests in {len(tickets)} batches are under way; first {tickets[0].line()}"
+        finished = sum(self._looks[ticket.name].finished for ticket in tickets if ticket.name in self._looks)
+        since = min(ticket.noted for ticket in tickets)
+        reason = (
+            f"{finished} of {requests} requests are done, in {len(tickets)} batches that are under way since {since}: "
+            f"{_names(tickets)}; first {tickets[0].line()}"
+        )
         return Waiting(reason, batch_id=tickets[0].batch_id, pause_s=self.limits.batch_poll_s)
 
     def _overtaken(self) -> Waiting:
@@ -178,10 +185,18 @@ class Waves:
             return ticket
         batch = await self._look(ticket)
         if batch.status in UNDER_WAY:
+            await self._note_look(ticket, batch)
             return ticket
         if batch.status not in ENDED:  # cancelling, or a word that came later: the trigger takes these for an end
             raise Waiting(f"batch {batch.id} is {batch.status}", pause_s=self.limits.batch_poll_s)
         return await self._harvested(ticket, batch)
+
+    async def _note_look(self, ticket: Ticket, batch: Batch) -> None:
+        counts = batch.request_counts
+        finished = counts.completed + counts.failed if counts else 0
+        look = Look(finished=min(max(0, finished), ticket.requests), at=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._looks[ticket.name] = look
+        await asyncio.to_thread(self.tickets.note_look, ticket, look)
 
     async def _look(self, ticket: Ticket) -> Batch:
         try:
@@ -354,6 +369,12 @@ class _Harvest:
             return False
         self._notes.forms[self.ticket.model] = FORMS[position + 1]
         return True
+
+
+def _names(tickets: Sequence[Ticket]) -> str:
+    names = [ticket.batch_id or "no batch yet" for ticket in tickets[:NAMED]]
+    more = [f"{len(tickets) - NAMED} more"] if len(tickets) > NAMED else []
+    return ", ".join([*names, *more])
 
 
 def _message(batch: Batch) -> str:
