@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG
@@ -96,8 +96,8 @@ def _tell_late(recipe: str, context: Mapping[str, Any]) -> None:
     partition = run.get("partition_key") or run_id
     text = "\n".join(
         [
-            f"{dag_id}, {partition}: was due at {run['run_after']}, should have been done by {missed}, and is "
-            f"{run['state']}.",
+            f"{dag_id}, {partition}: was due at {_moment(run['run_after'])}, should have been done by "
+            f"{_moment(missed)}, and is {run['state']}.",
             "What to do: open the run; see which tasks wait, retry or are slow. A pool without free slots, a teacher "
             "that limits or is down, and a scheduler or worker that stood still are the usual reasons.",
             f"Run: {run_url(dag_id, run_id)}",
@@ -105,3 +105,7 @@ def _tell_late(recipe: str, context: Mapping[str, Any]) -> None:
     )
     with Outbox(alarms, context, open_store) as outbox:
         outbox.post(Alarm(AlarmKind.LATE, f"{dag_id} {partition} is late", text, f"{dag_id} {run_id}"))
+
+
+def _moment(when: datetime | str) -> str:
+    return f"{datetime.fromisoformat(str(when)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -120,7 +121,7 @@ def test_a_late_poor_night_tells_everything_and_fails_for_the_right_reason(watch
     wait_for(lambda: any("is late" in subject for subject in watched.mails.subjects()), 60)
     late = watched.mail("is late")
     assert DAG in late
-    assert night["dag_run_id"] in late
+    assert quote(night["dag_run_id"], safe="") in late
     assert "has spent" in watched.mail("80% of the budget of dialogue.generate")
     assert "no room for the next call" in watched.mail("100% of the budget of dialogue.generate")
     failed = watched.mail("dialogue.generate failed: BudgetExceeded")
