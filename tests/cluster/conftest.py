@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import fsspec
 import pytest
 from tests.cluster import cluster
 from tests.cluster.system import System
-from tests.e2e.system import Teacher
+from tests.e2e.system import Teacher, offline_teacher
 from tests.real.s3 import S3, s3_server
 from tests.waiting import wait_for
 
-from ultralink.local.settings import OFFLINE_MODEL, ROOT
+from ultralink.local.settings import OFFLINE_MODEL
 from ultralink.store import Store
 
 LANGUAGES = ("zh", "fr", "es", "ru", "en")
@@ -24,14 +21,8 @@ LANGUAGES = ("zh", "fr", "es", "ru", "en")
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file)]
-    command += ["--latency", "0.6", "--batch-seconds", "3"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(port_file.exists, 30)
-        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        process.terminate()
+    with offline_teacher(tmp_path_factory.mktemp("teacher"), "--latency", "0.6", "--batch-seconds", "3") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.system import Live, Teacher, end
+from tests.e2e.system import Live, Teacher, end, offline_teacher
 from tests.waiting import wait_for
 
 from ultralink.local.processes import start
 from ultralink.local.rest import AirflowApi
-from ultralink.local.settings import ROOT, LocalSettings, Secrets, free_port
+from ultralink.local.settings import LocalSettings, Secrets, free_port
 from ultralink.store import Store
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [
-        sys.executable,
-        "-m",
-        "ultralink.offline_teacher",
-        "--port-file",
-        str(port_file),
-        "--latency",
-        "0.4",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(port_file.exists, 30)
-        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        process.terminate()
+    with offline_teacher(tmp_path_factory.mktemp("teacher"), "--latency", "0.4") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

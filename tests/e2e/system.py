@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from tests.waiting import wait_for
 
 from ultralink.local.processes import running
 from ultralink.local.rest import AirflowApi
-from ultralink.local.settings import LocalSettings
+from ultralink.local.settings import ROOT, LocalSettings
 from ultralink.store import Store
 
 
@@ -38,6 +41,20 @@ class Teacher:
     def _page(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
             return json.load(answer)
+
+
+@contextmanager
+def offline_teacher(folder: Path, *options: str, include: Path = ROOT / "include") -> Iterator[Teacher]:
+    """An offline teacher of the checkout that ``include`` belongs to, with ``options`` of its command line."""
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file), *options]
+    environment = {**os.environ, "PYTHONPATH": str(include)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port_file.exists, 60)
+            yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
+        finally:
+            process.terminate()
 
 
 def end(home: Path) -> None:

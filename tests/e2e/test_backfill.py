@@ -24,7 +24,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from playwright.sync_api import Page
-from tests.e2e.system import Live, Teacher, end
+from tests.e2e.system import Live, Teacher, end, offline_teacher
 from tests.real.chromium import chromium
 from tests.real.mediawiki import Farm
 from tests.real.mediawiki import running as wikis
@@ -93,15 +93,10 @@ def edit(file: Path, field: str, value: object) -> None:
 @pytest.fixture(scope="module")
 def teacher(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     """An offline teacher that knows the prompts of the checkout."""
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file), "--latency", "0.1"]
-    environment = {**os.environ, "PYTHONPATH": str(project / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port_file.exists, 60)
-            yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        finally:
-            process.terminate()
+    with offline_teacher(
+        tmp_path_factory.mktemp("teacher"), "--latency", "0.1", include=project / "include"
+    ) as running:
+        yield running
 
 
 @dataclass(frozen=True)

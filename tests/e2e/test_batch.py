@@ -6,19 +6,17 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 
 import pandas as pd
 import psutil
 import pytest
-from tests.e2e.system import Live, Teacher
+from tests.e2e.system import Live, Teacher, offline_teacher
 from tests.e2e.test_night import logs
 from tests.waiting import wait_for
 
 from ultralink.local.processes import _spawn, running
-from ultralink.local.settings import ROOT
 from ultralink.schemas import DIALOGUE_REJECTS, DIALOGUES, PASSAGES
 from ultralink.stages.statistics import read_statistics
 from ultralink.teacher.batch.tickets import Stage, Tickets
@@ -29,14 +27,8 @@ DATE, SHARDS = "2026-11-01", 2
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     """An offline teacher that takes its time for a batch, and lets the first one expire half done."""
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file)]
-    command += ["--batch-seconds", "5", "--batch-expire", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(port_file.exists, 30)
-        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        process.terminate()
+    with offline_teacher(tmp_path_factory.mktemp("teacher"), "--batch-seconds", "5", "--batch-expire", "1") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

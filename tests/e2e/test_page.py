@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
-from tests.e2e.system import Live, Teacher
+from tests.e2e.system import Live, Teacher, offline_teacher
 from tests.insight import night_rows
 from tests.insight.made_nights import night, publish
 from tests.real.chromium import chromium
@@ -34,14 +32,10 @@ HOSTILE = f'<script>document.body.dataset.hit="1"</script><img src=x onerror="do
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     """A quicker teacher than the other modules', which sometimes says 429."""
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file)]
-    command += ["--latency", "0.3", "--p429", "0.08", "--seed", "3"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(port_file.exists, 30)
-        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        process.terminate()
+    with offline_teacher(
+        tmp_path_factory.mktemp("teacher"), "--latency", "0.3", "--p429", "0.08", "--seed", "3"
+    ) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.system import Live, Teacher
+from tests.e2e.system import Live, Teacher, offline_teacher
 from tests.real.telemetry import OtlpReceiver, otlp_receiver
 from tests.waiting import wait_for
 
-from ultralink.local.settings import ROOT, Secrets
+from ultralink.local.settings import Secrets
 from ultralink.stages.statistics import read_statistics
 
 OLD_KEY, NEW_KEY = "sk-old-9d1c7e5ba4f08d23", "sk-new-5c02f8e6d71b4a99"
@@ -26,13 +23,8 @@ FEW = {"articles": 4, "shards": 2, "chat": 0, "math": 0, "code": 0}
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teacher]:
     """A teacher that takes the new key alone."""
-    port_file = tmp_path_factory.mktemp("teacher") / "port"
-    command = [sys.executable, "-m", "ultralink.offline_teacher", "--port-file", str(port_file), "--key", NEW_KEY]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(port_file.exists, 30)
-        yield Teacher(process, f"http://127.0.0.1:{port_file.read_text().strip()}/v1")
-        process.terminate()
+    with offline_teacher(tmp_path_factory.mktemp("teacher"), "--key", NEW_KEY) as running:
+        yield running
 
 
 class Vault:
