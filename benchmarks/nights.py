@@ -377,4 +377,8 @@ def _teachers(draw: np.random.Generator, rows: int, *, taken_as_is: bool) -> pa.
 
 
 def _batch(stage: Stage, columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([columns[name] for name in stage.schema.names], schema=stage.schema)
+    """Rows of ``stage``; columns that were added to it later are null."""
+    rows = len(columns["id"])
+    added = {name: pa.nulls(rows, stage.schema.field(name).type) for name in stage.added}
+    whole = added | columns
+    return pa.RecordBatch.from_arrays([whole[name] for name in stage.schema.names], schema=stage.schema)

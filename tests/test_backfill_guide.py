@@ -53,7 +53,7 @@ def test_flags_in_the_text_exist() -> None:
 
 def test_make_runs_airflow_s_commands() -> None:
     told = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/installed", "airflow", "ARGS=pools list"],
+        ["make", "--no-print-directory", "--dry-run", "--old-file=.venv/installed", "airflow", "ARGS=pools list"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout.split()[-5:] == ["-m", "ultralink.local", "airflow", "pools", "list"]

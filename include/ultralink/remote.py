@@ -74,7 +74,7 @@ class Remote:
         fs = self._first
         if getattr(fs, "_pid", os.getpid()) != os.getpid():  # its connections and its thread are another process's
             fs = self._first = type(fs)(*fs.storage_args, **fs.storage_options)
-        if fs.dircache.use_listings_cache:
+        if isinstance(fs.dircache, DirCache) and fs.dircache.use_listings_cache:
             fs.dircache = DirCache(use_listings_cache=False)
         return fs
 

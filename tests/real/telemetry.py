@@ -1,17 +1,14 @@
-"""Receivers of metrics: StatsD's own server, from npm, and a stand-in for an OpenTelemetry collector.
+"""Receivers of metrics: collectd, which takes StatsD's lines, and a stand-in for an OpenTelemetry collector.
 
-No collector installs from Debian, PyPI or npm. The stand-in takes OTLP over HTTP on loopback and reads it with
-OpenTelemetry's own protobuf messages; it keeps what came instead of passing it on.
+No collector of OpenTelemetry's installs from Debian or PyPI. The stand-in takes OTLP over HTTP on loopback and reads it
+with OpenTelemetry's own protobuf messages; it keeps what came instead of passing it on.
 """
 
 from __future__ import annotations
 
-import functools
 import gzip
-import json
-import socket
+import math
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +16,6 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -30,8 +26,6 @@ from tests.real.debian import have_program
 from tests.waiting import wait_for
 
 from ultralink.local.settings import free_port
-
-STATSD = "statsd@0.9.0"
 
 
 @dataclass(frozen=True)
@@ -124,77 +118,73 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
 
 
 @dataclass(frozen=True)
-class StatsdServer:
-    """A running StatsD, asked over its administration port."""
+class Collectd:
+    """A running collectd, read from the files that it writes each second."""
 
     port: int
-    admin_port: int
+    folder: Path
 
     def counters(self) -> dict[str, float]:
-        return self._ask("counters")
+        """The sum so far of each counter."""
+        return {name: values[-1] for name, values in self._written("derive").items()}
 
     def gauges(self) -> dict[str, float]:
-        return self._ask("gauges")
+        """What each gauge was last set to."""
+        return {name: values[-1] for name, values in self._written("gauge").items()}
 
-    def timers(self) -> dict[str, list[float]]:
-        return self._ask("timers")
+    def timers(self) -> dict[str, float]:
+        """The sum of each timer, in seconds."""
+        return {name.removesuffix("-sum"): sum(values) for name, values in self._written("latency").items()}
 
-    def _ask(self, command: str) -> dict[str, object]:
-        with socket.create_connection(("127.0.0.1", self.admin_port), timeout=10) as admin:
-            admin.sendall(f"{command}\n".encode())
-            told = b""
-            while not told.rstrip().endswith(b"END"):
-                if not (more := admin.recv(65536)):
-                    break
-                told += more
-        # StatsD prints its tables as JavaScript, which node reads better than we do.
-        table = told.decode().rpartition("END")[0]
-        read = subprocess.run(
-            ["node", "-p", f"JSON.stringify({table})"], capture_output=True, text=True, check=True, timeout=60
-        )
-        return json.loads(read.stdout)
+    @property
+    def complaints(self) -> list[str]:
+        """What it said of lines that it could not read."""
+        said = (self.folder / "log").read_text()
+        return [line for line in said.splitlines() if "Unable to parse" in line]
+
+    def _written(self, kind: str) -> dict[str, list[float]]:
+        """All values of each metric of ``kind``; a second without one is left out."""
+        found: dict[str, list[float]] = {}
+        for file in sorted(self.folder.glob(f"csv/*/statsd/{kind}-*")):
+            name = file.name.removeprefix(f"{kind}-")[: -len("-2026-11-23")]  # a file a day
+            values = [float(line.partition(",")[2]) for line in file.read_text().splitlines()[1:] if "," in line]
+            found.setdefault(name, []).extend(value for value in values if not math.isnan(value))
+        return {name: values for name, values in found.items() if values}
 
 
-@functools.cache
-def _statsd() -> Path:
-    """StatsD's program, installed by npm once per test session."""
-    have_program("node", "nodejs")
-    have_program("npm", "npm")  # NodeSource's nodejs brings it along, Debian's does not
-    folder = Path(tempfile.mkdtemp(prefix="ultralink-statsd-"))
-    command = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", STATSD]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        pytest.fail(f"npm could not install {STATSD}: {done.stderr[-300:]}")
-    return folder / "node_modules/statsd/stats.js"
+_COLLECTD = """
+BaseDir "{folder}"
+PIDFile "{folder}/pid"
+Hostname "here"
+FQDNLookup false
+Interval 1
+LoadPlugin statsd
+LoadPlugin csv
+<Plugin statsd>
+  Host "127.0.0.1"
+  Port "{port}"
+  TimerSum true
+</Plugin>
+<Plugin csv>
+  DataDir "{folder}/csv"
+  StoreRates false
+</Plugin>
+"""
 
 
 @contextmanager
-def statsd_server(folder: Path) -> Iterator[StatsdServer]:
-    """StatsD that never flushes, so that its administration port tells everything that came."""
-    program = _statsd()
-    server = StatsdServer(free_port(), free_port())
-    settings = {
-        "port": server.port,
-        "address": "127.0.0.1",
-        "mgmt_port": server.admin_port,
-        "mgmt_address": "127.0.0.1",
-        "flushInterval": 86_400_000,
-        "keyNameSanitize": False,  # else it drops the commas that tags begin with
-        "backends": [],
-    }
-    config = folder / "statsd.js"
-    config.write_text(json.dumps(settings))
-    with subprocess.Popen(["node", str(program), str(config)], stdout=subprocess.DEVNULL) as process:
+def collectd(folder: Path) -> Iterator[Collectd]:
+    """A collectd that takes StatsD's lines on loopback, until the block ends."""
+    have_program("collectd", "collectd-core")
+    server = Collectd(free_port(), folder)
+    (folder / "collectd.conf").write_text(_COLLECTD.format(folder=folder, port=server.port))
+    command = ["collectd", "-f", "-C", str(folder / "collectd.conf")]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
         try:
-            wait_for(lambda: _answers(server.admin_port), 60)
+            wait_for(lambda: "Listening on" in (folder / "log").read_text(), 60)
             yield server
         finally:
             process.terminate()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -119,11 +119,12 @@ def test_nights_without_a_sample_are_told_from_no_nights(store: Store) -> None:
 def test_a_night_of_another_schema_is_named(store: Store) -> None:
     nights(store)
     path = store.part(SAMPLES, "zh", DATES[0]).path
-    with store.fs.open(path, "wb") as file:
-        table = pa.table({"id": ["a"]}).replace_schema_metadata(
-            {"ultralink.stage": "samples", "ultralink.schema_version": "999"}
-        )
-        pq.write_table(table, file)
+    table = pa.table({"id": ["a"]}).replace_schema_metadata(
+        {"ultralink.stage": "samples", "ultralink.schema_version": "999"}
+    )
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file)
+    store.fs.pipe_file(path, file.getvalue().to_pybytes())
     with pytest.raises(SchemaMismatch, match=r"zh/2026-11-01.*999"):
         plan_release(assembly(store))
     store.fs.pipe_file(path, b"no Parquet")

@@ -242,6 +242,8 @@ def _client(server: S3, monkeypatch: pytest.MonkeyPatch) -> TestClient:
         security.signed_in: lambda: None,
         get_user: lambda: SimpleAuthManagerUser(username="anna", role="admin"),
         security._readable_languages: lambda: ["fr"],
+        security._pool_is_readable: lambda: False,
+        security._releases_are_readable: lambda: False,
     }
     outer = FastAPI()
     outer.mount("/ultralink", app)
