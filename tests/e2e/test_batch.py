@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pandas as pd
 import psutil
@@ -66,18 +67,21 @@ def test_a_night_by_batch_survives_its_triggerer_and_its_worker(live: Live) -> N
     wait_for(lambda: not triggerers(live), 30)
     triggerer = [sys.executable, "-m", "airflow", "triggerer"]
     _spawn(live.settings.home, triggerer, live.settings.environment(None), "triggerer-2.log")
-    killed: list[int] = []
+
+    def has_lost_a_try() -> bool:
+        tasks = [task for task in live.api.tasks("ultralink_fr", run_id) if task.task_id == "dialogue.generate"]
+        return any(task.try_number > 1 or task.state == "up_for_retry" for task in tasks)
 
     def kill_one() -> bool:
         for process in working(live)[:1]:
-            os.kill(process.pid, signal.SIGKILL)
-            killed.append(process.pid)
-        return bool(killed)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            with suppress(TimeoutError):  # it may have told its state already, and was only saying goodbye
+                wait_for(has_lost_a_try, 15)
+        return has_lost_a_try()
 
     wait_for(kill_one, 240)
     assert live.finish("fr", run_id) == "success"
-    tries = [task.try_number for task in live.api.tasks("ultralink_fr", run_id) if task.task_id == "dialogue.generate"]
-    assert max(tries) >= 2
     page = live.teacher._page()
     assert page["paid"] == page["unique"] > 0
     assert page["calls"] == page["paid"] == page["batches"]["answered"]
